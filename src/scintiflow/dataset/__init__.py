@@ -1,0 +1,1 @@
+"""What training sees: packed studies, the manifest, the stable split, thinning, registration, patches."""

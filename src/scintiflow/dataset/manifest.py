@@ -1,0 +1,99 @@
+"""`manifest.parquet`: one row for each accepted study, and the data set that it describes.
+
+Columns: see `COLUMNS`. Counts are integers, lengths mm, velocities mm/s, angles degrees, ages years.
+`*_counts_sha256` is the SHA-256 of the scan's counts (uint16, little endian, C order
+`[view, row, column]`): the key under which the truth of a simulated child is found.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scintiflow.dataset.study import Pair, load_pair
+from scintiflow.errors import ScintiflowError
+from scintiflow.files import whole_file
+
+MANIFEST = "manifest.parquet"
+STUDIES = "studies"
+SPLITS = ("train", "validation", "test")
+
+COLUMNS = {
+    "study": "string",  # pseudonym of the study; also the file's name: studies/<study>.npz
+    "patient": "string",  # pseudonym of the patient
+    "cohort": "string",
+    "split": "string",  # train, validation or test
+    "age_years": "float64",  # NaN if unknown
+    "scanner": "string",  # manufacturer and model from a fixed vocabulary
+    "spacing_mm": "float64",
+    "rapid_velocity_mm_s": "float64",
+    "standard_velocity_mm_s": "float64",
+    "count_ratio": "float64",  # k: expected standard / rapid counts = speed ratio x decay between the scans
+    "rapid_counts_anterior": "int64",
+    "rapid_counts_posterior": "int64",
+    "standard_counts_anterior": "int64",
+    "standard_counts_posterior": "int64",
+    # where the standard scan's content lies relative to the rapid scan's: standard(r + row_shift, c + column_shift)
+    # shows what rapid(r, c) shows; measured, never applied here
+    "row_shift_anterior": "float64",
+    "column_shift_anterior": "float64",
+    "row_shift_posterior": "float64",
+    "column_shift_posterior": "float64",
+    "rotation_anterior": "float64",
+    "rotation_posterior": "float64",
+    "rapid_counts_sha256": "string",
+    "standard_counts_sha256": "string",
+    "file_sha256": "string",  # of studies/<study>.npz
+    "warnings": "string",  # codes, separated by spaces
+}
+
+
+def counts_sha256(counts: np.ndarray) -> str:
+    """Hex SHA-256 of counts `[view, row, column]` as little-endian uint16, C order."""
+    return hashlib.sha256(np.ascontiguousarray(counts, dtype="<u2").tobytes()).hexdigest()
+
+
+def save_manifest(folder: Path, rows: list[dict]) -> None:
+    """Write `rows`, sorted by patient and study, to `folder`/manifest.parquet."""
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    table = table.sort_values(["patient", "study"], ignore_index=True)
+    with whole_file(folder / MANIFEST) as partial:
+        table.to_parquet(partial, index=False)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder that the ingest stage wrote."""
+
+    folder: Path
+    table: pd.DataFrame
+
+    @classmethod
+    def open(cls, folder: Path) -> "Dataset":
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise ScintiflowError("has no manifest.parquet", where=folder, remedy="Run the ingest stage first")
+        table = pd.read_parquet(path)
+        missing = [name for name in COLUMNS if name not in table]
+        if missing:
+            raise ScintiflowError(
+                f"lacks the columns {', '.join(missing)}", where=path, remedy="Run the ingest stage again"
+            )
+        return cls(folder, table)
+
+    def rows(self, split: str) -> Iterator[pd.Series]:
+        """Manifest rows of one split, in the manifest's order."""
+        for _, row in self.table[self.table["split"] == split].iterrows():
+            yield row
+
+    def pair(self, study: str) -> Pair:
+        return load_pair(self.folder / STUDIES / f"{study}.npz")
+
+
+def shift_pixels(row: pd.Series, view: int) -> tuple[int, int]:
+    """Whole-pixel (rows, columns) by which the standard scan's content lies off the rapid scan's."""
+    name = ("anterior", "posterior")[view]
+    return round(row[f"row_shift_{name}"]), round(row[f"column_shift_{name}"])

@@ -1,0 +1,297 @@
+"""params.yaml, typed: every knob with its unit, frozen, validated; an unknown key is an error.
+
+`params.yaml` is the production recipe. A profile (`profiles/<name>.yaml`) is an overlay that may
+change any value and may not add a key. One section belongs to one stage, so that a change in a
+section re-runs that stage and what depends on it, and nothing else.
+"""
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scintiflow.errors import ScintiflowError
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+    def sha256(self) -> str:
+        """Hex SHA-256 of the section's values, independent of key order and comments."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+class Protocol(_Section):
+    """What the hospital's two acquisitions look like. Velocities in mm/s, ages in years."""
+
+    standard_velocity_mm_s: Positive
+    rapid_velocity_mm_s: Positive
+    velocity_tolerance: Share
+    youngest_years: Annotated[float, Field(ge=0)]
+    oldest_years: Positive
+    pair_within_hours: Positive
+    smallest_counts_per_view: Count
+
+    @model_validator(mode="after")
+    def _rapid_is_faster(self) -> "Protocol":
+        if self.rapid_velocity_mm_s <= self.standard_velocity_mm_s:
+            raise ValueError("rapid_velocity_mm_s must be larger than standard_velocity_mm_s")
+        if self.oldest_years <= self.youngest_years:
+            raise ValueError("oldest_years must be larger than youngest_years")
+        return self
+
+
+class PhantomParams(_Section):
+    """Simulated children (`scintiflow phantom`)."""
+
+    cohort: str
+    children: Count
+    seed: int
+    youngest_years: Positive
+    oldest_years: Positive
+    lesions_at_most: Annotated[int, Field(ge=0)]
+
+
+class SplitParams(_Section):
+    """Shares of patients; a patient's place depends on its pseudonym and the seed alone."""
+
+    seed: int
+    train: Share
+    validation: Share
+    smallest_train: Count
+    smallest_validation: Count
+    smallest_test: Count
+
+    @model_validator(mode="after")
+    def _leaves_a_test_share(self) -> "SplitParams":
+        if self.train + self.validation >= 1:
+            raise ValueError("train + validation must leave a share for the test patients (sum below 1)")
+        return self
+
+
+class IngestParams(_Section):
+    cohorts: Annotated[list[str], Field(min_length=1)]
+    protocol: Protocol
+    split: SplitParams
+    largest_shift_mm: Positive
+
+
+class SamArchitecture(_Section):
+    """Which `segment_anything` network. 'small' is a narrow ViT built from the same classes."""
+
+    size: Literal["small", "vit_b", "vit_l", "vit_h"]
+    image_size: Count
+    checkpoint: str
+    checkpoint_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _checkpoint_has_its_hash(self) -> "SamArchitecture":
+        if bool(self.checkpoint) != bool(self.checkpoint_sha256):
+            raise ValueError("checkpoint and checkpoint_sha256 must be given together, or both be ''")
+        if self.size != "small" and not self.checkpoint:
+            raise ValueError(f"size '{self.size}' needs a checkpoint path and its SHA-256")
+        return self
+
+
+class AdaptSamParams(_Section):
+    architecture: SamArchitecture
+    trainable: Literal["decoder", "all"]
+    seed: int
+    steps: Count
+    scans_per_step: Count
+    learning_rate: Positive
+    validate_every: Count
+    focal_weight: Positive
+    display_ceiling_counts: Positive
+    prompt_jitter: Share
+
+
+class DistilPriorsParams(_Section):
+    keep_embeddings: bool
+
+
+class NetworkParams(_Section):
+    """One f^IR network."""
+
+    width: Count
+    blocks: Annotated[list[Count], Field(min_length=1)]
+
+
+class TrainCascadeParams(_Section):
+    first: NetworkParams
+    second: NetworkParams
+    spi: bool
+    skd_output_weight: Annotated[float, Field(ge=0)]
+    skd_feature_weight: Annotated[float, Field(ge=0)]
+    scm_weight: Annotated[float, Field(ge=0)]
+    ramp: Share
+    base_blur_pixels: Positive
+    thinned_share: Share
+    seed: int
+    steps: Count
+    patches_per_step: Count
+    patch_pixels: Annotated[int, Field(ge=32, multiple_of=16)]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    gradient_clip: Positive
+    average_decay: Share
+    validate_every: Count
+    checkpoint_every: Count
+
+
+class EvaluateParams(_Section):
+    data_range_counts: Positive
+    lpips_trunk: str
+    lpips_trunk_sha256: Sha256
+    inception: str
+    inception_sha256: Sha256
+    gaussian_sigmas_pixels: Annotated[list[Positive], Field(min_length=1)]
+    bm3d: bool
+    bootstrap_samples: Count
+    seed: int
+    pictured_patients: Count
+
+
+class GateRules(_Section):
+    """What a model must reach to become champion. Differences are restored minus baseline."""
+
+    smallest_test_patients: Count
+    psnr_gain_over_identity_db: float
+    psnr_gain_over_gaussian_db: float
+    largest_count_bias: Positive
+    largest_bone_bias: Positive
+    smallest_lesion_contrast: Share
+
+
+class RegisterParams(_Section):
+    model_name: str
+    gate: GateRules
+
+
+class RestoreRealParams(_Section):
+    cohorts: list[str]
+    speed_factor: Annotated[float, Field(gt=1)]
+    seed: int
+
+
+class TrackingParams(_Section):
+    experiment: str
+
+
+class Params(_Section):
+    """The whole recipe."""
+
+    phantom: PhantomParams
+    ingest: IngestParams
+    adapt_sam: AdaptSamParams
+    distil_priors: DistilPriorsParams
+    train_cascade: TrainCascadeParams
+    evaluate: EvaluateParams
+    register_: Annotated[RegisterParams, Field(alias="register")]
+    restore_real: RestoreRealParams
+    tracking: TrackingParams
+
+    def section(self, stage: str) -> _Section:
+        """The section of a stage, by the stage's name."""
+        return self.register_ if stage == "register" else getattr(self, stage)
+
+
+def load_params(base: Path, profile: Path | None = None) -> Params:
+    """Read `base`, lay `profile` over it, validate.
+
+    Raises ScintiflowError that names the file, the key, the reason and the remedy.
+    """
+    values = _read_mapping(base)
+    if profile is not None:
+        overlay = _read_mapping(profile)
+        _refuse_new_keys(values, overlay, profile)
+        values = _overlaid(values, overlay)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise _readable(error, base, profile) from None
+
+
+def parse_section(stage: str, text: str) -> _Section:
+    """A stage's section from the JSON that travels through a pipeline."""
+    field = "register_" if stage == "register" else stage
+    section_type = Params.model_fields[field].annotation
+    assert isinstance(section_type, type) and issubclass(section_type, _Section)
+    return section_type.model_validate_json(text)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ScintiflowError("no such file", where=path, remedy="Run inside the project, or name an existing file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "broken"
+        raise ScintiflowError(f"not valid YAML{line}: {problem}", where=path, remedy="Mend that line") from None
+    if not isinstance(content, dict):
+        raise ScintiflowError("holds no sections", where=path, remedy="Give it `section: {key: value}` entries")
+    return content
+
+
+def _refuse_new_keys(base: dict, overlay: dict, path: Path, at: str = "") -> None:
+    for key, value in overlay.items():
+        if key not in base:
+            raise _unknown_key(path, f"{at}{key}", list(base))
+        if isinstance(value, dict) and isinstance(base[key], dict):
+            _refuse_new_keys(base[key], value, path, f"{at}{key}.")
+
+
+def _overlaid(base: dict, overlay: dict) -> dict:
+    merged = dict(base)
+    for key, value in overlay.items():
+        both_mappings = isinstance(value, dict) and isinstance(base[key], dict)
+        merged[key] = _overlaid(base[key], value) if both_mappings else value
+    return merged
+
+
+def _unknown_key(path: Path, key: str, known: list[str]) -> ScintiflowError:
+    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], [str(name) for name in known], n=1)
+    remedy = f"Did you mean '{near[0]}'?" if near else f"Known keys here: {', '.join(sorted(map(str, known)))}"
+    return ScintiflowError(f"unknown key '{key}'", where=path, remedy=remedy)
+
+
+def _readable(error: ValidationError, base: Path, profile: Path | None) -> ScintiflowError:
+    problem = error.errors()[0]
+    location = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+    key = ".".join(str(part) for part in location) or "(top level)"
+    origin = profile if profile is not None and _holds(profile, location) else base
+    if problem["type"] == "extra_forbidden":
+        parent: Any = Params
+        for part in location[:-1]:
+            parent = parent.model_fields.get(f"{part}_", parent.model_fields.get(part)).annotation
+        known = [field.alias or name for name, field in parent.model_fields.items()]
+        return _unknown_key(origin, key, known)
+    if problem["type"] == "missing":
+        return ScintiflowError(f"key '{key}' is missing", where=origin, remedy="Add it with a value")
+    reason = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict) else f" (it is {problem['input']!r})"
+    return ScintiflowError(
+        f"key '{key}' is wrong: {reason[0].lower()}{reason[1:]}{given}",
+        where=origin,
+        remedy="Mend the value; params.yaml explains every key",
+    )
+
+
+def _holds(path: Path, location: list) -> bool:
+    node: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for part in location:
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True
