@@ -224,8 +224,7 @@ def load_params(base: Path, profile: Path | None = None) -> Params:
 def parse_section(stage: str, text: str) -> _Section:
     """A stage's section from the JSON that travels through a pipeline."""
     field = "register_" if stage == "register" else stage
-    section_type = Params.model_fields[field].annotation
-    assert isinstance(section_type, type) and issubclass(section_type, _Section)
+    section_type: type[_Section] = Params.model_fields[field].annotation  # type: ignore[assignment]
     return section_type.model_validate_json(text)
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -66,7 +67,7 @@ class _ThrottledBar(Bar):
 class _EventBar(_ThrottledBar):
     def _emit(self, seconds: float, last: bool) -> None:
         event = {"label": self.label, "done": self.done, "total": self.total, "note": self.note, "last": last}
-        with open(os.environ[EVENTS_FILE], "a", encoding="utf-8") as events:
+        with Path(os.environ[EVENTS_FILE]).open("a", encoding="utf-8") as events:
             events.write(json.dumps(event) + "\n")
 
 

@@ -1,1 +1,1 @@
-"""cluster"""
+"""Running the graph: compile it, run it here, show what happens."""

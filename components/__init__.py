@@ -1,0 +1,1 @@
+"""One module per stage: a Kubeflow component of a few lines that calls the stage."""

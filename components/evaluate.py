@@ -1,0 +1,25 @@
+"""Component of the evaluate stage."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluate(
+    params: str,
+    truth: str,
+    truth_sha256: str,
+    dataset: dsl.Input[dsl.Dataset],
+    priors: dsl.Input[dsl.Dataset],
+    cascade: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.Metrics],
+) -> None:
+    """Scores the restorer and the baselines on held-out patients."""
+    from scintiflow.stages.door import run_stage
+
+    inputs = {"truth": truth, "dataset": dataset.path, "priors": priors.path, "cascade": cascade.path}
+    numbers = run_stage("evaluate", params, inputs, {"evaluation": evaluation.path}, report.path)
+    for name, value in numbers.items():
+        report.log_metric(name, value)

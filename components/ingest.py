@@ -1,0 +1,22 @@
+"""Component of the ingest stage."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def ingest(
+    params: str,
+    cohorts: str,
+    cohorts_sha256: str,
+    dataset: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.Metrics],
+) -> None:
+    """Cohorts in, packed data set out. `cohorts_sha256` makes the cache see changed content."""
+    from scintiflow.stages.door import run_stage
+
+    inputs = {"cohorts": cohorts}
+    numbers = run_stage("ingest", params, inputs, {"dataset": dataset.path}, report.path)
+    for name, value in numbers.items():
+        report.log_metric(name, value)

@@ -1,0 +1,1 @@
+"""The graphs as MLOps engineers see them: Kubeflow Pipelines."""

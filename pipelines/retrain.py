@@ -1,0 +1,85 @@
+"""The retrain pipeline.
+
+1. ingest          cohorts -> packed data set with a stable patient split
+2. adapt_sam       data set -> SAM adapted to bone scans
+3. distil_priors   data set + SAM -> soft masks and embeddings, once per study
+4. train_cascade   data set + priors -> f^IR1 and f^IR2 (SPI, SKD, SCM)
+5. evaluate        held-out patients: restorer beside the baselines
+6. register        the gate decides: champion or challenger
+7. restore_real    the registered model on a real scan; the report of the whole run
+
+Each step gets its own section of params.yaml as JSON, so a changed section re-runs its step and what
+follows. Content hashes stand beside paths because Kubeflow's cache does not look into files.
+"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.adapt_sam import adapt_sam
+from components.distil_priors import distil_priors
+from components.evaluate import evaluate
+from components.ingest import ingest
+from components.register import register
+from components.restore_real import restore_real
+from components.train_cascade import train_cascade
+from scintiflow.cluster.placement import place
+
+
+class RetrainOutputs(NamedTuple):
+    registration: dsl.Artifact
+    restored: dsl.Artifact
+
+
+@dsl.pipeline(name="scintiflow-retrain", description="From de-identified DICOM cohorts to a registered restorer")
+def retrain(
+    cohorts: str,
+    cohorts_sha256: str,
+    truth: str,
+    truth_sha256: str,
+    registry: str,
+    ingest_params: str,
+    adapt_sam_params: str,
+    distil_priors_params: str,
+    train_cascade_params: str,
+    evaluate_params: str,
+    register_params: str,
+    restore_real_params: str,
+) -> RetrainOutputs:
+    ingested = ingest(params=ingest_params, cohorts=cohorts, cohorts_sha256=cohorts_sha256)
+    dataset = ingested.outputs["dataset"]
+
+    adapted = adapt_sam(params=adapt_sam_params, dataset=dataset, truth=truth, truth_sha256=truth_sha256)
+    sam = adapted.outputs["sam"]
+
+    distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=sam)
+    priors = distilled.outputs["priors"]
+
+    trained = train_cascade(params=train_cascade_params, dataset=dataset, priors=priors)
+    cascade = trained.outputs["cascade"]
+
+    evaluated = evaluate(
+        params=evaluate_params,
+        dataset=dataset,
+        priors=priors,
+        cascade=cascade,
+        truth=truth,
+        truth_sha256=truth_sha256,
+    )
+    evaluation = evaluated.outputs["evaluation"]
+
+    registered = register(params=register_params, cascade=cascade, evaluation=evaluation, registry=registry)
+    registration = registered.outputs["registration"]
+
+    shown = restore_real(
+        params=restore_real_params,
+        cohorts=cohorts,
+        cohorts_sha256=cohorts_sha256,
+        evaluation=evaluation,
+        registration=registration,
+    )
+
+    tasks = (ingested, adapted, distilled, trained, evaluated, registered, shown)
+    for task in tasks:
+        place(task)
+    return RetrainOutputs(registration=registration, restored=shown.outputs["restored"])

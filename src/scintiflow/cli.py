@@ -1,0 +1,188 @@
+"""`scintiflow`: one sub-command for each thing a user wants; no logic here."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scintiflow.errors import ScintiflowError
+from scintiflow.params import Params, load_params
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+cohort_app = typer.Typer(no_args_is_help=True, help="Deliveries of hospitals: check, de-identify, version.")
+dicom_app = typer.Typer(no_args_is_help=True, help="DICOM objects.")
+pipeline_app = typer.Typer(no_args_is_help=True, help="The Kubeflow pipeline.")
+app.add_typer(cohort_app, name="cohort")
+app.add_typer(dicom_app, name="dicom")
+app.add_typer(pipeline_app, name="pipeline")
+
+Profile = Annotated[str, typer.Option(help="Overlay profiles/<name>.yaml; '' for the production recipe.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The recipe.")]
+DEFAULT_PARAMS = Path("params.yaml")
+
+
+def _load(params: Path, profile: str) -> Params:
+    overlay = None
+    if profile:
+        overlay = Path(profile) if profile.endswith(".yaml") else Path("profiles") / f"{profile}.yaml"
+    return load_params(params, overlay)
+
+
+@app.command()
+def phantom(
+    profile: Profile = "",
+    params: ParamsFile = DEFAULT_PARAMS,
+    export: Annotated[Path, typer.Option(help="Where the hospital export goes.")] = Path("data/exports"),
+    truth: Annotated[Path, typer.Option(help="Where the truth goes.")] = Path("data/truth"),
+    children: Annotated[int | None, typer.Option(help="Number of children; default from params.yaml.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Default from params.yaml.")] = None,
+    panel: Annotated[Path | None, typer.Option(help="Only draw six ages into this PNG.")] = None,
+) -> None:
+    """Simulate children: NM DICOM pairs as a hospital would export them, and the truth apart."""
+    from scintiflow.phantom.cohort import simulate_cohort
+    from scintiflow.phantom.panel import draw_panel
+
+    recipe = _load(params, profile)
+    if panel is not None:
+        draw_panel(panel, seed=recipe.phantom.seed if seed is None else seed)
+        typer.echo(f"Six ages drawn into {panel}")
+        return
+    changes = {name: value for name, value in {"children": children, "seed": seed}.items() if value is not None}
+    section = recipe.phantom.model_validate(recipe.phantom.model_dump() | changes)
+    protocol = recipe.ingest.protocol
+    summary = simulate_cohort(
+        section,
+        protocol.standard_velocity_mm_s,
+        protocol.rapid_velocity_mm_s,
+        export=export / section.cohort,
+        truth=truth,
+    )
+    typer.echo(summary.sentence())
+
+
+@app.command("sample-cohorts")
+def sample_cohorts(profile: Profile = "laptop", params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Make the sample cohorts (simulated children, the real GE scan) and put them under DVC."""
+    from scintiflow.stages.samples import make_sample_cohorts
+
+    for line in make_sample_cohorts(_load(params, profile), Path.cwd()):
+        typer.echo(line)
+
+
+@cohort_app.command("add")
+def cohort_add(
+    export: Annotated[Path, typer.Argument(help="The hospital's export folder.")],
+    name: Annotated[str, typer.Option(help="Name of the cohort, for example 2026-11.")],
+    profile: Profile = "",
+    params: ParamsFile = DEFAULT_PARAMS,
+    key_file: Annotated[Path | None, typer.Option(help="Identity key, else SCINTIFLOW_IDENTITY_KEY (hex).")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the cohorts.")] = Path("data/cohorts"),
+    dry_run: Annotated[bool, typer.Option(help="Show the outcome of every file, write nothing.")] = False,
+    no_dvc: Annotated[bool, typer.Option(help="Print the DVC steps instead of doing them.")] = False,
+) -> None:
+    """Check, de-identify and pair an export; quarantine what cannot be used, with reasons."""
+    from scintiflow.cohorts.add import add_cohort
+    from scintiflow.cohorts.versioning import track_cohort, tracking_steps
+    from scintiflow.dicom.deidentification import load_identity_key
+
+    recipe = _load(params, profile)
+    key = load_identity_key(key_file)
+    report = add_cohort(export, name, protocol=recipe.ingest.protocol, key=key, cohorts=out, dry_run=dry_run)
+    for line in report.lines():
+        typer.echo(line)
+    if dry_run:
+        return
+    if no_dvc:
+        typer.echo("Version it with:\n  " + "\n  ".join(tracking_steps(out / name)))
+    else:
+        for line in track_cohort(out / name):
+            typer.echo(line)
+
+
+@dicom_app.command("validate")
+def dicom_validate(folder: Annotated[Path, typer.Argument(help="A DICOM file or a folder of them.")]) -> None:
+    """Judge DICOM objects with dciodvfy."""
+    from scintiflow.dicom.validation import validate
+
+    results = validate(folder)
+    failed = [result for result in results if result.errors]
+    for result in failed:
+        typer.echo(f"{result.path}: {'; '.join(result.errors)}")
+    typer.echo(f"{len(results)} objects, {len(failed)} with errors")
+    if failed or not results:
+        raise typer.Exit(1)
+
+
+@app.command("stage")
+def stage(
+    name: Annotated[str, typer.Argument(help="ingest, adapt_sam, distil_priors, train_cascade, ...")],
+    profile: Profile = "laptop",
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Run one stage on build/ (what `dvc repro` calls)."""
+    from scintiflow.stages.single import run_single_stage
+
+    numbers = run_single_stage(name, _load(params, profile))
+    typer.echo(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in sorted(numbers.items())))
+
+
+@app.command()
+def retrain(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Run the whole pipeline on this machine through kfp.local: cohorts to a registered model."""
+    from scintiflow.cluster.closing import closing_lines
+    from scintiflow.cluster.display import make_console
+    from scintiflow.cluster.local_run import retrain_locally
+
+    console = make_console()
+    outcome = retrain_locally(_load(params, profile), Path.cwd(), console)
+    for line in closing_lines(outcome, profile):
+        console.print(line, highlight=False)
+
+
+@pipeline_app.command("compile")
+def pipeline_compile(
+    output: Annotated[Path, typer.Option("--output", "-o", help="IR YAML.")] = Path("build/retrain.yaml"),
+) -> None:
+    """Compile the retrain pipeline to IR YAML for a Kubeflow cluster."""
+    from scintiflow.cluster.compilation import compile_retrain
+
+    compile_retrain(output)
+    typer.echo(f"Compiled into {output}")
+
+
+def main() -> None:
+    """Entry point: a ScintiflowError is one sentence and exit code 2, no traceback."""
+    try:
+        app(standalone_mode=False)
+    except ScintiflowError as error:
+        _say(str(error))
+        sys.exit(2)
+    except typer.Exit as finished:
+        sys.exit(finished.exit_code)
+    except typer.Abort:
+        _say("stopped")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        _say("stopped; what was finished is kept, run the same command to go on")
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):
+            show = getattr(error, "show", None)
+            if show is not None:
+                show()
+                sys.exit(2)
+        from scintiflow.cluster.local_run import StageError
+
+        if isinstance(error, StageError):
+            _say(str(error))
+            sys.exit(1)
+        raise
+
+
+def _say(sentence: str) -> None:
+    print(f"scintiflow: {sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

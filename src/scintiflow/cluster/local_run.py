@@ -1,0 +1,118 @@
+"""Retrain on this machine: the same graph through kfp.local, drawn stage by stage."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from scintiflow.cluster.compilation import retrain_arguments
+from scintiflow.cluster.display import DONE, StageBoard
+from scintiflow.errors import ScintiflowError
+from scintiflow.files import read_json, write_json
+from scintiflow.params import Params
+from scintiflow.progress import EVENTS_FILE
+from scintiflow.registry.runs import close_parent
+from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, TRACKING_URI, git_sha, surroundings
+
+STATE = Path(".scintiflow")
+
+
+class StageError(Exception):
+    """A stage broke, and not because of the user's input. Carries where the log is."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a retrain did.
+
+    Attributes:
+        registration: content of `registration.json`.
+        report: the page with everything, HTML.
+        ran: names of the stages that ran; empty when nothing had changed.
+        parent_run: MLflow parent run, None when nothing ran.
+    """
+
+    registration: dict
+    report: Path
+    ran: tuple[str, ...]
+    parent_run: str | None
+    seconds: float
+
+
+def retrain_locally(params: Params, root: Path, console: Console) -> Outcome:
+    """Run the retrain pipeline with kfp.local under `root`.
+
+    Raises ScintiflowError when a stage refuses its input, StageError when one breaks; the MLflow
+    parent run is FAILED in both cases.
+    """
+    started = time.monotonic()
+    pipeline_run = f"retrain-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    os.environ[PIPELINE_RUN] = pipeline_run
+    os.environ[EXPERIMENT] = params.tracking.experiment
+    os.environ[TRACKING_URI] = surroundings().tracking_uri
+    os.environ[GIT_SHA] = git_sha()
+
+    folder = root / STATE / "runs" / pipeline_run
+    folder.mkdir(parents=True)
+    arguments = retrain_arguments(params, root)
+    request = {
+        "arguments": arguments,
+        "pipeline_root": str(root / STATE / "pipeline"),
+        "cache_root": str(root / STATE / "cache"),
+        "result": str(folder / "result.json"),
+    }
+    write_json(folder / "request.json", request)
+
+    log = folder / "pipeline.log"
+    with StageBoard(folder / "events.jsonl", console) as board:
+        succeeded = _run_process(folder, log, root, board)
+        if succeeded:
+            board.succeed()
+    tags = {"cohorts_sha256": arguments["cohorts_sha256"], "truth_sha256": arguments["truth_sha256"]}
+    if not succeeded:
+        close_parent(False, params.model_dump(), tags, [log])
+        raise _failure(board, log)
+
+    outputs = {name: Path(path) for name, path in read_json(folder / "result.json").items()}
+    report = outputs["restored"] / "report.html"
+    parent = close_parent(True, params.model_dump(), tags, [report, log])
+    return Outcome(
+        registration=read_json(outputs["registration"] / "registration.json"),
+        report=report,
+        ran=tuple(name for name, state in board.states.items() if state == DONE),
+        parent_run=parent,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _run_process(folder: Path, log: Path, root: Path, board: StageBoard) -> bool:
+    environment = os.environ | {EVENTS_FILE: str(folder / "events.jsonl"), "TERM": "dumb"}
+    # Seven processes import torch and MLflow: without cached bytecode each would compile them anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-m", "scintiflow.cluster.local_process", str(folder / "request.json")]
+    with log.open("w", encoding="utf-8") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=root)
+        try:
+            while process.poll() is None:
+                board.update()
+                time.sleep(0.2)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    return process.returncode == 0
+
+
+def _failure(board: StageBoard, log: Path) -> Exception:
+    event = board.failure
+    if event is None:
+        last = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
+        return StageError(f"the pipeline stopped outside its stages; the log is {log}\n{last}")
+    if "refusal" in event:
+        return ScintiflowError(**event["refusal"])
+    return StageError(f"stage {event['stage']} failed: {event['message']}; the log is {log}")

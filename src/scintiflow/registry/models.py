@@ -1,0 +1,95 @@
+"""Model versions: register a trained cascade, load a restorer by alias. Never 'latest'."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+import scintiflow
+from scintiflow.errors import ScintiflowError
+from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
+from scintiflow.registry.surroundings import git_sha, surroundings
+from scintiflow.tracking import Tracker
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+RUNTIME_PACKAGES = ("mlflow", "numpy", "scipy", "torch", "pydantic", "pyyaml", "rich", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A version in the registry, addressed by alias."""
+
+    name: str
+    version: str
+    alias: str
+    run_id: str
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}@{self.alias}"
+
+
+def signature() -> ModelSignature:
+    tensor = Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1, -1))])
+    return ModelSignature(
+        inputs=tensor, outputs=tensor, params=ParamSchema([ParamSpec("count_ratio", "double", 2.0)])
+    )
+
+
+def register_model(
+    tracker: Tracker, name: str, alias: str, inference_files: Path, tags: dict[str, str]
+) -> RegisteredModel:
+    """Log the files that inference needs as a pyfunc, register a version and set its alias.
+
+    Args:
+        tracker: of the stage; its MLflow run gets the model, else a run of its own is made.
+        inference_files: folder that `load_restorer` can open: f^IR1 alone.
+    """
+    package = Path(scintiflow.__file__).parent
+    client = open_client()
+    example = np.random.default_rng(0).poisson(2.0, (1, 2, 64, 64)).astype(np.float32)
+    own_run = tracker.run_id if isinstance(tracker, MlflowTracker) else None
+    experiment = None if own_run else experiment_id(client, surroundings())
+    with mlflow.start_run(run_id=own_run, experiment_id=experiment, log_system_metrics=False) as active:
+        run_id = active.info.run_id
+        logged = mlflow.pyfunc.log_model(
+            name="restoration",
+            python_model=str(package / "registry" / "pyfunc_model.py"),
+            artifacts={"cascade": str(inference_files)},
+            code_paths=[str(package)],
+            signature=signature(),
+            input_example=example,
+            pip_requirements=[f"{package}=={version(package)}" for package in RUNTIME_PACKAGES],
+        )
+    registered = mlflow.register_model(logged.model_uri, name, tags=tags | {"git_sha": git_sha()})
+    client.set_registered_model_alias(name, alias, registered.version)
+    return RegisteredModel(name, str(registered.version), alias, run_id)
+
+
+def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], np.ndarray], RegisteredModel]:
+    """The restorer of a registered version, loaded from MLflow, and what it is.
+
+    Raises ScintiflowError when the registry has no such alias.
+    """
+    client = open_client()
+    try:
+        found = client.get_model_version_by_alias(name, alias)
+    except MlflowException:
+        raise ScintiflowError(
+            f"the registry has no model with the alias '{alias}'",
+            where=f"models:/{name}@{alias}",
+            remedy="Run `make run`, or name an existing model and alias",
+        ) from None
+    model = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+
+    def restore(rapid: np.ndarray, count_ratio: float) -> np.ndarray:
+        batch = np.asarray(rapid, np.float32)[None]
+        return np.asarray(model.predict(batch, params={"count_ratio": float(count_ratio)}))[0]
+
+    return restore, RegisteredModel(name, str(found.version), alias, found.run_id or "")

@@ -1,0 +1,151 @@
+"""One MLflow parent run for a pipeline run, one child run for each stage that really ran."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from scintiflow.errors import ScintiflowError
+from scintiflow.registry.surroundings import Surroundings, git_sha, surroundings
+
+PIPELINE_RUN_TAG = "scintiflow.pipeline_run"
+STAGE_TAG = "scintiflow.stage"
+PARENT_TAG = "mlflow.parentRunId"
+LONGEST_VALUE = 500
+
+
+class MlflowTracker:
+    """Sends what a stage tells to its MLflow run. Numbers that are not finite are left out."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client, self.run_id = client, run_id
+
+    def metrics(self, values: dict[str, float], step: int | None = None) -> None:
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._client.log_metric(self.run_id, name, float(value), step=step or 0)
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        self._client.log_artifact(self.run_id, str(path), folder or None)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """The child run of a stage while it runs."""
+
+    run_id: str
+    tracker: MlflowTracker
+    client: MlflowClient
+
+    def tag(self, name: str, value: str) -> None:
+        self.client.set_tag(self.run_id, f"scintiflow.{name}", value)
+
+
+def open_client(where: Surroundings | None = None) -> MlflowClient:
+    """A client for the tracking server; also tells MLflow's fluent functions where it is."""
+    where = where or surroundings()
+    mlflow.set_tracking_uri(where.tracking_uri)
+    mlflow.set_registry_uri(where.tracking_uri)
+    return MlflowClient(where.tracking_uri, registry_uri=where.tracking_uri)
+
+
+def experiment_id(client: MlflowClient, where: Surroundings) -> str:
+    """The experiment's id; it is created if absent. Raises ScintiflowError if the server does not answer."""
+    try:
+        found = client.get_experiment_by_name(where.experiment)
+        if found is not None:
+            return found.experiment_id
+        return client.create_experiment(where.experiment, artifact_location=where.artifact_root)
+    except MlflowException as error:
+        raise ScintiflowError(
+            f"MLflow does not answer ({error.error_code})",
+            where=where.tracking_uri.split("@")[-1],
+            remedy="Check MLFLOW_TRACKING_URI and that the server runs",
+        ) from None
+
+
+def registry_identity() -> str:
+    """Which registry this is. A cached registration in a registry that was deleted is no registration."""
+    where = surroundings()
+    client = open_client(where)
+    identity = experiment_id(client, where)
+    return f"{identity}@{client.get_experiment(identity).creation_time}"
+
+
+@contextmanager
+def stage_run(stage: str, params: dict, tags: dict[str, str]) -> Iterator[StageRun]:
+    """Open the child run of `stage` under the pipeline's parent run; FAILED for both on any error."""
+    where = surroundings()
+    client = open_client(where)
+    parent = find_parent(client, where) or _create_parent(client, where)
+    own_tags = {f"scintiflow.{name}": value for name, value in tags.items()}
+    child = client.create_run(
+        parent.info.experiment_id,
+        run_name=stage,
+        tags={PARENT_TAG: parent.info.run_id, STAGE_TAG: stage, "mlflow.source.git.commit": git_sha()} | own_tags,
+    )
+    run_id = child.info.run_id
+    for name, value in flat(params).items():
+        client.log_param(run_id, name, str(value)[:LONGEST_VALUE])
+    client.set_tag(parent.info.run_id, f"scintiflow.stage.{stage}", run_id)
+    try:
+        yield StageRun(run_id, MlflowTracker(client, run_id), client)
+    except BaseException as error:
+        client.set_tag(run_id, "scintiflow.error", f"{type(error).__name__}: {error}"[:LONGEST_VALUE])
+        client.set_terminated(run_id, "FAILED")
+        client.set_terminated(parent.info.run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+
+
+def find_parent(client: MlflowClient, where: Surroundings) -> Run | None:
+    """The parent run of this pipeline run, if a stage has opened it."""
+    found = client.search_runs(
+        [experiment_id(client, where)],
+        filter_string=f"tags.`{PIPELINE_RUN_TAG}` = '{where.pipeline_run}'",
+        max_results=1,
+    )
+    return found[0] if found else None
+
+
+def _create_parent(client: MlflowClient, where: Surroundings) -> Run:
+    return client.create_run(
+        experiment_id(client, where),
+        run_name=where.pipeline_run,
+        tags={PIPELINE_RUN_TAG: where.pipeline_run, "mlflow.source.git.commit": git_sha()},
+    )
+
+
+def close_parent(succeeded: bool, params: dict, tags: dict[str, str], artifacts: list[Path]) -> str | None:
+    """End the parent run with the recipe and the pages that belong to all; None if no stage opened one."""
+    where = surroundings()
+    client = open_client(where)
+    parent = find_parent(client, where)
+    if parent is None:
+        return None
+    run_id = parent.info.run_id
+    for name, value in flat(params).items():
+        client.log_param(run_id, name, str(value)[:LONGEST_VALUE])
+    for name, value in tags.items():
+        client.set_tag(run_id, f"scintiflow.{name}", value)
+    for path in artifacts:
+        client.log_artifact(run_id, str(path))
+    client.set_terminated(run_id, "FINISHED" if succeeded else "FAILED")
+    return run_id
+
+
+def flat(values: dict, prefix: str = "") -> dict[str, object]:
+    """Nested mapping to dotted names."""
+    result: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[f"{prefix}{name}"] = value
+    return result

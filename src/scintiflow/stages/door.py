@@ -1,0 +1,106 @@
+"""The one way into a stage, whoever calls: the command line, DVC or Kubeflow.
+
+It turns strings into typed parameters and paths, opens the MLflow run, tells the launcher when the
+stage starts and ends, and writes the report. The stage itself knows none of that.
+"""
+
+import hashlib
+import importlib
+import json
+import math
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+from scintiflow.errors import ScintiflowError
+from scintiflow.files import sha256_file, sha256_tree, write_json
+from scintiflow.params import parse_section
+from scintiflow.progress import EVENTS_FILE
+from scintiflow.registry.runs import stage_run
+from scintiflow.stages.code_version import code_version
+from scintiflow.stages.graph import BY_NAME
+
+CHECKPOINTS = "SCINTIFLOW_CHECKPOINTS"  # where unfinished work is kept; a volume on a cluster
+
+
+def run_stage(
+    stage: str, params: str, inputs: dict[str, str], outputs: dict[str, str], report: str | Path
+) -> dict[str, float]:
+    """Run one stage and return its report: a flat mapping from name to number.
+
+    Args:
+        stage: name, see `graph.STAGES`.
+        params: the stage's section of params.yaml as JSON.
+        inputs, outputs: name -> path, the names of `graph.STAGES`.
+        report: where the report is written as JSON.
+
+    Raises whatever the stage raises, after the MLflow run and the launcher have been told.
+    """
+    module = importlib.import_module(f"scintiflow.stages.{stage}")
+    section = parse_section(stage, params)
+    given = {name: _existing(Path(path), name, stage) for name, path in inputs.items()}
+    started = time.monotonic()
+    _tell({"stage": stage, "event": "started"})
+    try:
+        hashes = {f"input.{name}.sha256": content_sha256(path) for name, path in given.items()}
+        tags = hashes | {"code_version": code_version(stage)}
+        with (
+            stage_run(stage, section.model_dump(), tags) as run,
+            _checkpoints(stage, section.sha256(), tags) as checkpoints,
+        ):
+            wanted = {name: Path(path) for name, path in outputs.items()}
+            if "checkpoints" in {field.name for field in fields(module.Outputs)}:
+                wanted["checkpoints"] = checkpoints
+            result = module.run(section, module.Inputs(**given), module.Outputs(**wanted), run.tracker)
+            result = {name: value for name, value in result.items() if math.isfinite(value)}
+            for name, path in outputs.items():
+                run.tag(f"output.{name}.sha256", content_sha256(Path(path)))
+            run.tracker.metrics(result)
+    except ScintiflowError as error:
+        refusal = {"reason": error.reason, "where": error.where, "remedy": error.remedy}
+        _tell({"stage": stage, "event": "failed", "message": str(error), "refusal": refusal})
+        raise
+    except BaseException as error:
+        message = f"{type(error).__name__}: {error}"
+        _tell({"stage": stage, "event": "failed", "message": message, "trace": traceback.format_exc()})
+        raise
+    write_json(Path(report), result)
+    _tell({"stage": stage, "event": "finished", "seconds": round(time.monotonic() - started, 1)})
+    return result
+
+
+@contextmanager
+def _checkpoints(stage: str, params_sha256: str, tags: dict[str, str]) -> Iterator[Path]:
+    """A folder that outlives a killed run and is found again by the same work; removed on success."""
+    identity = json.dumps([stage, params_sha256, sorted(tags.items())])
+    root = Path(os.environ.get(CHECKPOINTS) or Path.cwd() / ".scintiflow" / "checkpoints")
+    folder = root / f"{stage}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def content_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file or of a folder's whole content."""
+    return sha256_tree(path) if path.is_dir() else sha256_file(path)
+
+
+def _existing(path: Path, name: str, stage: str) -> Path:
+    if not path.exists():
+        makers = [spec.name for spec in BY_NAME.values() if spec.writes == name]
+        remedy = f"Run the {makers[0]} stage first" if makers else "Run `make data`, or `dvc pull` the cohorts"
+        raise ScintiflowError(f"{stage} needs '{name}' and it is not there", where=path, remedy=remedy)
+    return path
+
+
+def _tell(event: dict) -> None:
+    """Append an event for the process that launched the pipeline, if there is one."""
+    target = os.environ.get(EVENTS_FILE)
+    if target:
+        with Path(target).open("a", encoding="utf-8") as events:
+            events.write(json.dumps(event) + "\n")

@@ -1,0 +1,35 @@
+"""One stage by itself, on the folders under build/: the door that `dvc repro` uses."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from scintiflow.errors import ScintiflowError
+from scintiflow.params import Params
+from scintiflow.registry.surroundings import EXPERIMENT, PIPELINE_RUN
+from scintiflow.stages.code_version import code_version
+from scintiflow.stages.door import run_stage
+from scintiflow.stages.graph import BY_NAME, REPORTS, STAGES, laptop_path
+
+
+def run_single_stage(name: str, params: Params) -> dict[str, float]:
+    """Run stage `name` from and to build/; its MLflow run joins the parent run of this recipe."""
+    spec = BY_NAME.get(name)
+    if spec is None:
+        known = ", ".join(stage.name for stage in STAGES)
+        raise ScintiflowError(f"there is no stage '{name}'", where="scintiflow stage", remedy=f"Stages: {known}")
+    os.environ.setdefault(EXPERIMENT, params.tracking.experiment)
+    os.environ.setdefault(PIPELINE_RUN, f"stages-{_recipe_identity(params)}")
+    return run_stage(
+        name,
+        params.section(name).model_dump_json(),
+        inputs={read: str(laptop_path(read)) for read in spec.reads},
+        outputs={spec.writes: str(laptop_path(spec.writes))},
+        report=Path(REPORTS) / f"{name}.json",
+    )
+
+
+def _recipe_identity(params: Params) -> str:
+    """Separate processes of one `dvc repro` meet in one parent run: same recipe, same code, same run."""
+    codes = "".join(code_version(stage.name) for stage in STAGES)
+    return hashlib.sha256((params.sha256() + codes).encode()).hexdigest()[:12]

@@ -1,0 +1,69 @@
+"""Runs in a real MLflow on SQLite: one parent for the pipeline, one child for each stage."""
+
+import pytest
+
+from scintiflow.registry import runs
+from scintiflow.registry.surroundings import EXPERIMENT, PIPELINE_RUN, TRACKING_URI, surroundings
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    monkeypatch.setenv(TRACKING_URI, f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv(EXPERIMENT, "test")
+    monkeypatch.setenv(PIPELINE_RUN, "pipeline-1")
+    return runs.open_client()
+
+
+def children(client):
+    where = surroundings()
+    found = client.search_runs([runs.experiment_id(client, where)])
+    return {run.data.tags[runs.STAGE_TAG]: run for run in found if runs.STAGE_TAG in run.data.tags}
+
+
+def test_stages_of_one_pipeline_run_share_a_parent(client, tmp_path):
+    picture = tmp_path / "curve.txt"
+    picture.write_text("x")
+    with runs.stage_run("ingest", {"split": {"seed": 3}}, {"code_version": "c"}) as run:
+        run.tracker.metrics({"pairs": 5.0, "broken": float("nan")})
+        run.tracker.artifact(picture, "pictures")
+        run.tag("output.dataset.sha256", "d")
+    with runs.stage_run("adapt_sam", {}, {}):
+        pass
+    parent_id = runs.close_parent(True, {"a": {"b": 1}}, {"cohorts_sha256": "h"}, [picture])
+
+    parent = client.get_run(parent_id)
+    found = children(client)
+    assert {run.data.tags[runs.PARENT_TAG] for run in found.values()} == {parent_id}
+    assert {run.info.status for run in found.values()} | {parent.info.status} == {"FINISHED"}
+    ingest = found["ingest"].data
+    assert ingest.metrics == {"pairs": 5.0}
+    assert ingest.params == {"split.seed": "3"}
+    assert ingest.tags["scintiflow.output.dataset.sha256"] == "d"
+    assert ingest.tags["mlflow.source.git.commit"]
+    assert [item.path for item in client.list_artifacts(found["ingest"].info.run_id, "pictures")] == [
+        "pictures/curve.txt"
+    ]
+    assert parent.data.params == {"a.b": "1"}
+    assert parent.data.tags["scintiflow.cohorts_sha256"] == "h"
+    assert parent.data.tags["scintiflow.stage.ingest"] == found["ingest"].info.run_id
+
+
+def test_a_failing_stage_fails_its_run_and_the_parent(client):
+    with pytest.raises(ValueError, match="boom"), runs.stage_run("evaluate", {}, {}):
+        raise ValueError("boom")
+    run = children(client)["evaluate"]
+    parent = client.get_run(run.data.tags[runs.PARENT_TAG])
+    assert run.info.status == parent.info.status == "FAILED"
+    assert run.data.tags["scintiflow.error"] == "ValueError: boom"
+
+
+def test_nothing_ran_leaves_no_run_behind(client):
+    assert runs.close_parent(True, {}, {}, []) is None
+    assert client.search_runs([runs.experiment_id(client, surroundings())]) == []
+
+
+def test_registry_identity_changes_with_the_registry(client, tmp_path, monkeypatch):
+    first = runs.registry_identity()
+    assert runs.registry_identity() == first
+    monkeypatch.setenv(TRACKING_URI, f"sqlite:///{tmp_path}/other.db")
+    assert runs.registry_identity() != first
