@@ -21,7 +21,7 @@ GOOD = {
     "psnr_gain_over_gaussian_db": 0.4,
     "count_bias": -0.01,
     "bone_bias": 0.04,
-    "lesions": 9,
+    "patients_with_lesions": 3,
     "lesion_contrast": 0.8,
 }
 
@@ -43,8 +43,8 @@ def test_good_numbers_pass_every_rule():
         ("count_bias", 0.031),
         ("bone_bias", -0.06),
         ("lesion_contrast", 0.69),
-        ("lesions", 0),
-        *[(name, missing) for name in GOOD if name not in ("lesions", "test_patients") for missing in (None, math.nan)],
+        ("patients_with_lesions", 0),
+        *[(name, missing) for name in GOOD if name not in ("patients_with_lesions", "test_patients") for missing in (None, math.nan)],
         ("bone_bias", math.inf),
     ],
 )

@@ -14,7 +14,7 @@ class GateNumbers:
     """What was measured on the held-out patients; None where it could not be measured.
 
     Gains are mean paired differences in dB of body PSNR, restored minus baseline. Biases are relative.
-    `lesion_contrast` is the mean recovered share of the true contrast; `lesions` how many are known.
+    `lesion_contrast` is the mean recovered share of the true contrast over the patients with known lesions.
     """
 
     test_patients: int
@@ -22,8 +22,25 @@ class GateNumbers:
     psnr_gain_over_gaussian_db: float | None
     count_bias: float | None
     bone_bias: float | None
-    lesions: int
+    patients_with_lesions: int
     lesion_contrast: float | None
+
+    @classmethod
+    def from_summary(cls, gate: dict) -> "GateNumbers":
+        """From the `gate` entry of an evaluation's summary.json, see `evaluation.summary.gate_numbers`."""
+
+        def mean(name: str) -> float | None:
+            return gate[name]["mean"] if name in gate else None
+
+        return cls(
+            test_patients=gate["patients"],
+            psnr_gain_over_identity_db=mean("psnr_gain_over_identity_db"),
+            psnr_gain_over_gaussian_db=mean("psnr_gain_over_gaussian_db"),
+            count_bias=mean("count_bias"),
+            bone_bias=mean("bone_bias"),
+            patients_with_lesions=gate["lesion_contrast"]["patients"],
+            lesion_contrast=mean("lesion_contrast"),
+        )
 
 
 @dataclass(frozen=True)
@@ -69,10 +86,10 @@ def decide(numbers: GateNumbers, rules: GateRules) -> Decision:
     ]
     contrast_rule = "Recovered lesion contrast"
     asked = f"at least {rules.smallest_lesion_contrast:g}"
-    if numbers.lesions == 0:
+    if numbers.patients_with_lesions == 0:
         verdicts.append(Verdict(contrast_rule, asked, None, False, "no lesion is known in the held-out patients"))
     else:
-        note = f"{numbers.lesions} lesions"
+        note = f"{numbers.patients_with_lesions} patients with known lesions"
         found = _finite(numbers.lesion_contrast)
         passed = found is not None and found >= rules.smallest_lesion_contrast
         verdicts.append(Verdict(contrast_rule, asked, found, passed, note))

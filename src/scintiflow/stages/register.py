@@ -10,7 +10,7 @@ from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import RegisterParams
 from scintiflow.registry.gate import GateNumbers, decide
 from scintiflow.registry.models import CHALLENGER, CHAMPION, register_model
-from scintiflow.restoration.restorer import INFERENCE_FILES
+from scintiflow.restoration.restorer import DESCRIPTION, FIRST
 from scintiflow.tracking import Tracker
 
 REGISTRATION = "registration.json"
@@ -32,17 +32,17 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
 
     Returns the report: the version, the number of rules and how many passed.
     """
-    numbers = GateNumbers(**read_json(inputs.evaluation / "gate.json"))
+    numbers = GateNumbers.from_summary(read_json(inputs.evaluation / "summary.json")["gate"])
     decision = decide(numbers, params.gate)
     alias = CHAMPION if decision.passed else CHALLENGER
     tags = {
         "gate": "passed" if decision.passed else "not passed",
-        "cascade_sha256": sha256_file(inputs.cascade / "first.pt"),
+        "cascade_sha256": sha256_file(inputs.cascade / FIRST),
         "evaluation_report_sha256": sha256_file(inputs.evaluation / "report.html"),
         "decision": json.dumps(decision.as_dict())[:4000],
     }
     with tempfile.TemporaryDirectory() as folder:
-        for name in INFERENCE_FILES:
+        for name in (FIRST, DESCRIPTION):
             shutil.copyfile(inputs.cascade / name, Path(folder) / name)
         model = register_model(tracker, params.model_name, alias, Path(folder), tags)
 

@@ -1,0 +1,188 @@
+"""The whole road through the front door: `scintiflow` in a fresh project, kfp.local, MLflow, DVC."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+ROOT = Path(__file__).parents[2]
+STAGES = ("Ingest", "Adapt SAM", "Distil", "Train", "Evaluate", "Register", "Restore")
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+def scintiflow(project: Path, *arguments: str, expect: int = 0) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for name in ("MLFLOW_TRACKING_URI", "SCINTIFLOW_PIPELINE_RUN", "SCINTIFLOW_EXPERIMENT", "SCINTIFLOW_GIT_SHA"):
+        environment.pop(name, None)
+    result = subprocess.run(
+        [sys.executable, "-m", "scintiflow.cli", *arguments],
+        cwd=project, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = result.stdout + result.stderr
+    assert result.returncode == expect, said
+    return said
+
+
+def change(project: Path, **sections: dict) -> None:
+    path = project / "profiles" / "tiny.yaml"
+    values = yaml.safe_load(path.read_text())
+    for section, changes in sections.items():
+        values[section] = values[section] | changes
+    path.write_text(yaml.safe_dump(values))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with data and one finished retrain."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "params.yaml", folder)
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    shutil.copytree(ROOT / "profiles", folder / "profiles")
+    shutil.copy(Path(__file__).with_name("tiny.yaml"), folder / "profiles")
+    (folder / "data" / "truth").mkdir(parents=True)
+    (folder / "data" / "cohorts").mkdir(parents=True)
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    scintiflow(folder, "sample-cohorts", "--profile", "tiny")
+    (folder / "first.log").write_text(scintiflow(folder, "retrain", "--profile", "tiny"))
+    return folder
+
+
+def runs(project: Path, experiment: str = "tiny"):
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    return client, parents, [run for run in found if "mlflow.parentRunId" in run.data.tags]
+
+
+def test_one_command_ends_with_a_registered_model_and_a_report(project):
+    log = (project / "first.log").read_text()
+    assert "7 stages ran" in log
+    assert re.search(r"Gate: (NOT )?PASSED", log)
+    report = project / re.search(r"Report: (\S+)", log)[1]
+    page = report.read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 3
+    assert not re.search(r"(src|href)=\"https?:", page)
+    assert "not available" in page  # LPIPS and FID have no weights here, and the page says so
+
+    client, parents, children = runs(project)
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    assert {run.info.run_name for run in children} == {
+        "ingest", "adapt_sam", "distil_priors", "train_cascade", "evaluate", "register", "restore_real",
+    }  # fmt: skip
+    assert all(run.info.status == "FINISHED" for run in children)
+    versions = client.search_model_versions("name='scintiflow'")
+    assert len(versions) == 1
+    assert set(client.get_registered_model("scintiflow").aliases) <= {"champion", "challenger"}
+
+
+def test_real_scan_comes_out_as_derived_dicom(project):
+    written = list((project / ".scintiflow" / "pipeline").rglob("restored/*.dcm"))
+    assert len(written) == 1
+    dataset = pydicom.dcmread(written[0])
+    assert dataset.ImageType[0] == "DERIVED"
+    assert dataset.PatientIdentityRemoved == "YES"
+    assert (dataset.Rows, dataset.Columns) == (1024, 256)
+
+
+def test_nothing_changed_means_nothing_runs(project):
+    said = scintiflow(project, "retrain", "--profile", "tiny")
+    assert "Nothing has changed: no stage ran again" in said
+    assert said.count("unchanged, reused") == len(STAGES)
+    assert len(runs(project)[1]) == 1
+
+
+def test_a_changed_section_reruns_its_stage_and_what_follows(project):
+    change(project, evaluate={"seed": 9})
+    said = scintiflow(project, "retrain", "--profile", "tiny")
+    assert "3 stages ran" in said
+    assert said.count("unchanged, reused") == 4
+    children = {run.info.run_name for run in runs(project)[2] if run.data.params.get("seed") == "9"}
+    assert "evaluate" in children
+
+
+def test_a_refusing_stage_fails_readably_and_in_mlflow(project):
+    change(project, tracking={"experiment": "refused"}, ingest={"cohorts": ["tiny", "ge-millennium"]})
+    path = project / "profiles" / "tiny.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["ingest"]["split"]["smallest_test"] = 500
+    path.write_text(yaml.safe_dump(values))
+    try:
+        said = scintiflow(project, "retrain", "--profile", "tiny", expect=2)
+    finally:
+        values["ingest"]["split"]["smallest_test"] = 1
+        path.write_text(yaml.safe_dump(values))
+        change(project, tracking={"experiment": "tiny"})
+    assert "Traceback" not in said
+    assert "smallest_test" in said.splitlines()[-1]
+    _, parents, children = runs(project, "refused")
+    assert [run.info.status for run in parents] == ["FAILED"]
+    assert [(run.info.run_name, run.info.status) for run in children] == [("ingest", "FAILED")]
+
+
+def test_a_breaking_stage_exits_with_one_and_names_the_log(project):
+    truth = sorted((project / "data" / "truth").rglob("*.npz"))
+    kept = {path: path.read_bytes() for path in truth}
+    change(project, tracking={"experiment": "broken"})
+    for path in truth:
+        path.write_bytes(b"not a truth")
+    try:
+        said = scintiflow(project, "retrain", "--profile", "tiny", expect=1)
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+        change(project, tracking={"experiment": "tiny"})
+    assert "Traceback" not in said
+    assert re.search(r"stage \w+ failed: .*; the log is \S+pipeline\.log", said)
+    assert runs(project, "broken")[1][0].info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["retrain", "--profile", "absent"], "profiles/absent.yaml: no such file"),
+        (["retrain", "--params", "absent.yaml", "--profile", ""], "absent.yaml: no such file"),
+        (["stage", "nonsense", "--profile", "tiny"], "there is no stage 'nonsense'"),
+        (["stage", "evaluate", "--profile", "tiny"], "Run the ingest stage first"),
+        (["phantom", "--profile", "tiny", "--children", "0"], "greater than or equal to 1"),
+        (["cohort", "add", "nowhere", "--name", "x", "--profile", "tiny"], "key"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_two(project, arguments, words):
+    said = scintiflow(project, *arguments, expect=2)
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_dvc_repro_walks_the_same_road(project):
+    text = (project / "dvc.yaml").read_text().replace("profile: laptop", "profile: tiny")
+    # code is tracked by path inside the repository; this project has none of its own
+    text = re.sub(r"\n      - src/scintiflow/\S+", "", text)
+    (project / "dvc.yaml").write_text(text)
+    environment = os.environ | {
+        "DVC_NO_ANALYTICS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+    def dvc(*arguments: str) -> str:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    dvc("repro")
+    assert "didn't change, skipping" in dvc("repro")
+    metrics = dvc("metrics", "show")
+    assert "train_cascade.json" in metrics
+    assert "psnr" in metrics
+    dvc("plots", "show")
+    assert (project / "dvc_plots" / "index.html").is_file()

@@ -1,0 +1,61 @@
+"""A registered model comes back from MLflow by alias and restores exactly as it did before."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+
+from scintiflow.errors import ScintiflowError
+from scintiflow.params import load_params
+from scintiflow.registry.models import CHALLENGER, CHAMPION, load_by_alias, register_model
+from scintiflow.registry.runs import open_client
+from scintiflow.registry.surroundings import TRACKING_URI
+from scintiflow.restoration.cascade import Cascade
+from scintiflow.restoration.restorer import load_restorer, save_cascade
+from scintiflow.tracking import SilentTracker
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cascade(tmp_path):
+    params = load_params(ROOT / "params.yaml", ROOT / "profiles" / "laptop.yaml").train_cascade
+    small = params.model_copy(update={"first": params.first.model_copy(update={"width": 8, "blocks": [1, 1]})})
+    small = small.model_copy(update={"second": small.first})
+    torch.manual_seed(3)
+    network = Cascade(small)
+    for parameter in network.parameters():  # off the zero-initialised head, so that the weights matter
+        torch.nn.init.normal_(parameter, std=0.05)
+    folder = tmp_path / "cascade"
+    folder.mkdir()
+    save_cascade(folder, network, small, "0" * 64)
+    return folder
+
+
+def test_registered_model_restores_as_before(cascade, tmp_path, monkeypatch):
+    monkeypatch.setenv(TRACKING_URI, f"sqlite:///{tmp_path}/mlflow.db")
+    rapid = np.random.default_rng(5).poisson(3.0, (2, 70, 50)).astype(np.uint16)
+    before = load_restorer(cascade)(rapid, 1.9)
+
+    first = register_model(SilentTracker(), "toy", CHAMPION, cascade, {"gate": "passed"})
+    second = register_model(SilentTracker(), "toy", CHALLENGER, cascade, {"gate": "not passed"})
+    assert (first.version, second.version) == ("1", "2")
+
+    restore, found = load_by_alias("toy", CHAMPION)
+    assert (found.version, found.uri) == ("1", "models:/toy@champion")
+    np.testing.assert_array_equal(restore(rapid, 1.9), before)
+    assert not np.allclose(restore(rapid, 1.5), before)
+
+    version = open_client().get_model_version("toy", "1")
+    assert version.tags["gate"] == "passed"
+    information = mlflow.models.get_model_info("models:/toy@champion")
+    assert information.signature.params.params[0].name == "count_ratio"
+    assert information.signature.inputs.inputs[0].shape == (-1, -1, -1, -1)
+
+
+def test_unknown_alias_is_a_readable_error(tmp_path, monkeypatch):
+    monkeypatch.setenv(TRACKING_URI, f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(ScintiflowError, match="no model with the alias 'champion'"):
+        load_by_alias("toy", CHAMPION)
