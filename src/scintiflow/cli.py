@@ -66,7 +66,7 @@ def sample_cohorts(profile: Profile = "laptop", params: ParamsFile = DEFAULT_PAR
     """Make the sample cohorts (simulated children, the real GE scan) and put them under DVC."""
     from scintiflow.stages.samples import make_sample_cohorts
 
-    for line in make_sample_cohorts(_load(params, profile), Path.cwd()):
+    for line in make_sample_cohorts(_load(params, profile), Path()):
         typer.echo(line)
 
 
@@ -84,12 +84,13 @@ def cohort_add(
     """Check, de-identify and pair an export; quarantine what cannot be used, with reasons."""
     from scintiflow.cohorts.add import add_cohort
     from scintiflow.cohorts.versioning import track_cohort, tracking_steps
-    from scintiflow.dicom.deidentification import load_identity_key
+    from scintiflow.cohorts.wording import report_lines
+    from scintiflow.dicom.identity import load_key
 
     recipe = _load(params, profile)
-    key = load_identity_key(key_file)
+    key = load_key(key_file)
     report = add_cohort(export, name, protocol=recipe.ingest.protocol, key=key, cohorts=out, dry_run=dry_run)
-    for line in report.lines():
+    for line in report_lines(report):
         typer.echo(line)
     if dry_run:
         return
@@ -104,8 +105,10 @@ def cohort_add(
 def dicom_validate(folder: Annotated[Path, typer.Argument(help="A DICOM file or a folder of them.")]) -> None:
     """Judge DICOM objects with dciodvfy."""
     from scintiflow.dicom.validation import validate
+    from scintiflow.progress import track
 
-    results = validate(folder)
+    paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*.dcm") if path.is_file())
+    results = validate(track(paths, "dciodvfy"))
     failed = [result for result in results if result.errors]
     for result in failed:
         typer.echo(f"{result.path}: {'; '.join(result.errors)}")

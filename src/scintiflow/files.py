@@ -38,17 +38,19 @@ def whole_file(final: Path) -> Iterator[Path]:
 def whole_folder(final: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `final`; on success it takes the place of `final`.
 
-    An existing `final` is replaced only after the new one is complete.
+    An existing `final` is moved aside only after the new one is complete, and then removed.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=final.parent))
     try:
         yield partial
         partial.chmod(0o755)
+        replaced = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=final.parent))
         if final.exists():
-            shutil.rmtree(final)
+            final.replace(replaced / final.name)
         partial.replace(final)
         _sync_folder(final.parent)
+        shutil.rmtree(replaced)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -5,15 +5,14 @@ Columns: see `COLUMNS`. Counts are integers, lengths mm, velocities mm/s, angles
 `[view, row, column]`): the key under which the truth of a simulated child is found.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from scintiflow.dataset.study import Pair, load_pair
+from scintiflow.dicom.scan import counts_sha256 as counts_sha256
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 
@@ -49,11 +48,6 @@ COLUMNS = {
     "file_sha256": "string",  # of studies/<study>.npz
     "warnings": "string",  # codes, separated by spaces
 }
-
-
-def counts_sha256(counts: np.ndarray) -> str:
-    """Hex SHA-256 of counts `[view, row, column]` as little-endian uint16, C order."""
-    return hashlib.sha256(np.ascontiguousarray(counts, dtype="<u2").tobytes()).hexdigest()
 
 
 def save_manifest(folder: Path, rows: list[dict]) -> None:

@@ -8,7 +8,8 @@ from pydicom.data import get_testdata_file
 
 from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.versioning import track_cohort
-from scintiflow.dicom.deidentification import load_identity_key
+from scintiflow.cohorts.wording import report_lines
+from scintiflow.dicom.identity import load_key
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params
 from scintiflow.phantom.cohort import simulate_cohort
@@ -38,10 +39,10 @@ def make_sample_cohorts(params: Params, root: Path) -> Iterator[str]:
     yield summary.sentence()
 
     exports = {params.phantom.cohort: simulated, GE_COHORT: _ge_export(root / EXPORTS / GE_COHORT)}
-    key = load_identity_key(root / DEMONSTRATION_KEY)
+    key = load_key(root / DEMONSTRATION_KEY)
     for name, export in exports.items():
         report = add_cohort(export, name, protocol=protocol, key=key, cohorts=cohorts)
-        yield from report.lines()
+        yield from report_lines(report)
         yield from track_cohort(cohorts / name)
 
 

@@ -1,0 +1,1 @@
+"""Hospital deliveries: checked, de-identified, paired, and kept as cohorts."""

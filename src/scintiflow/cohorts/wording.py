@@ -1,0 +1,21 @@
+"""What `scintiflow cohort add` says: outcomes, reasons and remedies, without a path that could name a patient."""
+
+from collections.abc import Iterator
+
+from scintiflow.cohorts.add import CohortReport
+from scintiflow.cohorts.report import REPORT
+
+
+def report_lines(report: CohortReport) -> Iterator[str]:
+    """One line on the cohort, one for each reason with its remedy, one on what was done."""
+    record = report.ledger.to_json()
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in record["outcomes"].items())
+    yield f"{report.ledger.name}: {record['walked']} files: {outcomes}; {record['pairs']} pairs"
+    for code, reason in record["reasons"].items():
+        yield f"  {code} ({reason['files']}): {reason['sentence']}. {reason['remedy']}."
+    if report.dry_run:
+        yield "  dry run: nothing was written"
+    elif report.changed:
+        yield f"  written to {report.folder}; look at {report.folder / REPORT}"
+    else:
+        yield "  nothing new"

@@ -1,0 +1,104 @@
+"""The last look: does any text of the source that could name somebody stand in the output's bytes?"""
+
+import re
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+
+from pydicom.dataset import Dataset
+
+from scintiflow.dicom import allowlist, codes
+from scintiflow.dicom.reasons import Reason, Rejection
+
+SHORTEST_TOKEN = 3
+SHORTEST_NUMBER = 6  # shorter digit strings meet by chance with measured numbers
+LARGEST_BINARY = 2**16
+TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC", "UI", "DA", "DT", "AE", "UR", "CS"}
+FIXED_WORDS = (
+    "ISO_IR 100 ISO_IR 192 ORIGINAL DERIVED PRIMARY SECONDARY WHOLE BODY WHOLEBODY EMISSION MONOCHROME2 YES MODIFIED "
+    "Whole-body bone scan Whole body Bone Simulated GE Siemens Philips Mediso Millennium Discovery Infinia Optima "
+    "StarGuide Symbia e.cam BrightView AnyScan Other PS3.15 Basic Profile dicom-anonymizer scintiflow allow-list "
+    "SCINTIFLOW_1 WSD SCT DCM"
+)
+
+
+def refuse_identifiers(source: Dataset, result: Dataset) -> None:
+    """Raise Rejection DEIDENTIFICATION_FAILED if a text of `source` is left in the bytes of `result`."""
+    written = written_bytes(result)
+    fixed = fixed_texts()
+    for token in identifiers(source):
+        if token not in fixed and _occurs(token, written):
+            raise Rejection(Reason.DEIDENTIFICATION_FAILED, "an identifier is left")
+
+
+def written_bytes(dataset: Dataset) -> bytes:
+    """What would be on disk, without the pixels: those are counts, and they match short texts by chance."""
+    lean = Dataset()
+    lean.file_meta = dataset.file_meta
+    for element in dataset:
+        if element.keyword != "PixelData":
+            lean.add(element)
+    target = BytesIO()
+    lean.save_as(target, enforce_file_format=True)
+    return target.getvalue()
+
+
+def identifiers(source: Dataset) -> set[str]:
+    """Texts of the source that could name somebody: names and their parts, IDs, UIDs, dates, comments."""
+    found: set[str] = set()
+    for vr, value in _texts(source):
+        pieces = re.split(r"[\^=,;\s]+", value) if vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC") else []
+        found.update(piece.strip() for piece in (value, *pieces))
+    return {token for token in found if _is_telling(token)}
+
+
+def fixed_texts() -> str:
+    """Every text that this product itself puts into an output."""
+    concepts = [value for value in vars(codes).values() if isinstance(value, codes.Code)]
+    concepts += [*codes.VIEW_CODES.values(), *codes.DEIDENTIFICATION_METHODS]
+    return " ".join([FIXED_WORDS, *(" ".join(concept) for concept in concepts), *_vocabulary(allowlist.ALLOWED)])
+
+
+def _vocabulary(rules: Mapping[str, allowlist.Rule]) -> Iterator[str]:
+    for rule in rules.values():
+        if isinstance(rule, allowlist.Words):
+            yield from sorted(rule.vocabulary)
+        elif isinstance(rule, Mapping):
+            yield from _vocabulary(rule)
+
+
+def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _texts(item)
+        elif element.VR in TEXT_VRS and element.value not in (None, ""):
+            several = element.value if element.VM > 1 else [element.value]
+            yield from ((element.VR, str(value).strip(" \0")) for value in several)
+        elif element.VR in ("UN", "OB") and element.keyword != "PixelData" and _is_text(element.value):
+            yield "LO", element.value.decode("latin-1").strip(" \0")
+
+
+def _is_text(value: object) -> bool:
+    return (
+        isinstance(value, bytes)
+        and 0 < len(value) < LARGEST_BINARY
+        and re.fullmatch(rb"[\x20-\x7e\x80-\xff\r\n]+\0?", value) is not None
+    )
+
+
+def _is_telling(token: str) -> bool:
+    if token.startswith("1.2.840.10008.") or token in ("0", "00000000"):
+        return False
+    return len(token) >= (SHORTEST_NUMBER if re.fullmatch(r"[\d.\-+]*", token) else SHORTEST_TOKEN)
+
+
+def _occurs(token: str, written: bytes) -> bool:
+    """As a word of its own, in any of the encodings in which DICOM may hold it."""
+    for encoding in ("utf-8", "latin-1", "iso2022_jp", "utf-16-le"):
+        try:
+            raw = re.escape(token.encode(encoding))
+        except UnicodeEncodeError:
+            continue
+        if re.search(rb"(?<![0-9A-Za-z.])" + raw + rb"(?![0-9A-Za-z.])", written):
+            return True
+    return False

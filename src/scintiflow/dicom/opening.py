@@ -1,0 +1,144 @@
+"""From a path to a parsed DICOM dataset: regular files only, limits before allocation.
+
+The bytes are read once; the hash, the parsing and the pixels all refer to the same bytes.
+"""
+
+import hashlib
+import logging
+import os
+import stat
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from scintiflow.dicom.reasons import Reason, Rejection
+
+LARGEST_FILE_BYTES = 128 * 2**20
+LARGEST_INFLATED_BYTES = 256 * 2**20
+ARCHIVE_MARKS = (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ\x00")
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A parsed file and the hash of the bytes that were parsed."""
+
+    dataset: Dataset = field(repr=False)
+    sha256: str
+
+
+def open_object(path: Path) -> Opened:
+    """Parse a DICOM file. Raises Rejection; never blocks on a pipe, never follows a symbolic link."""
+    content = read_regular_file(path)
+    return Opened(parse(content), hashlib.sha256(content).hexdigest())
+
+
+def read_regular_file(path: Path) -> bytes:
+    """The bytes of a regular file of bounded size. Raises Rejection."""
+    try:
+        kind = os.lstat(path).st_mode
+        if stat.S_ISLNK(kind):
+            raise Rejection(Reason.SYMLINK)
+        if not stat.S_ISREG(kind):
+            raise Rejection(Reason.SPECIAL_FILE)
+        # between lstat and open the entry may be swapped: neither follow a link nor wait for a pipe's writer
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        raise Rejection(Reason.UNREADABLE) from None
+    with os.fdopen(descriptor, "rb") as source:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise Rejection(Reason.SPECIAL_FILE)
+        if before.st_size > LARGEST_FILE_BYTES:
+            raise Rejection(Reason.LIMIT_EXCEEDED, f"{before.st_size} bytes")
+        try:
+            content = source.read(LARGEST_FILE_BYTES + 1)
+        except OSError:
+            raise Rejection(Reason.UNREADABLE) from None
+        after = os.fstat(descriptor)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
+        raise Rejection(Reason.CHANGED)
+    return content
+
+
+def parse(content: bytes) -> Dataset:
+    """A dataset from the bytes of a Part 10 file (PS3.10). Raises Rejection."""
+    if content[128:132] != b"DICM":
+        raise Rejection(_what_it_is(content))
+    with silenced():
+        try:
+            dataset = pydicom.dcmread(BytesIO(_inflatable(content)))
+        except Rejection:
+            raise
+        except EOFError:
+            raise Rejection(Reason.TRUNCATED) from None
+        except (MemoryError, RecursionError, OverflowError):
+            raise Rejection(Reason.LIMIT_EXCEEDED) from None
+        except Exception as error:  # a parser fed with garbage may raise anything; its message may quote the file
+            raise Rejection(Reason.CORRUPT, type(error).__name__) from None
+    if dataset.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
+        raise Rejection(Reason.DICOMDIR)
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        raise Rejection(Reason.NO_TRANSFER_SYNTAX)
+    _refuse_cut_values(dataset)
+    return dataset
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Neither pydicom's warnings nor its log records appear: they quote values, and so identity."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _what_it_is(content: bytes) -> Reason:
+    if content.startswith(ARCHIVE_MARKS) or content[257:262] == b"ustar":
+        return Reason.ARCHIVE
+    if content[:2] in (b"\x02\x00", b"\x08\x00") and content[2:4] in (
+        b"\x00\x00",
+        b"\x01\x00",
+        b"\x05\x00",
+        b"\x08\x00",
+    ):
+        return Reason.NO_PREAMBLE
+    return Reason.NOT_DICOM
+
+
+def _inflatable(content: bytes) -> bytes:
+    """`content`, after making sure that a deflated dataset does not inflate beyond the limit."""
+    source = BytesIO(content)
+    source.seek(132)
+    meta = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return content
+    start = 132 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], LARGEST_INFLATED_BYTES + 1)
+    if len(inflated) > LARGEST_INFLATED_BYTES:
+        raise Rejection(Reason.LIMIT_EXCEEDED, "deflated dataset")
+    return content
+
+
+def _refuse_cut_values(dataset: Dataset) -> None:
+    """The parser hands out what is left of a cut file; a value shorter than its length betrays the cut."""
+    for element in dataset.elements():
+        if isinstance(element, RawDataElement) and element.length not in (None, 0, 0xFFFFFFFF):
+            held = 0 if element.value is None else len(element.value)
+            if held < element.length:
+                raise Rejection(Reason.TRUNCATED, f"{element.tag} holds {held} of {element.length} bytes")

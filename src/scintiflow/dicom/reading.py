@@ -1,0 +1,151 @@
+"""One DICOM object in, one `Scan` out, or a `Rejection` that says why not."""
+
+from pathlib import Path
+
+import numpy as np
+from pydicom.charset import python_encoding
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageStorage
+
+from scintiflow.dicom import header
+from scintiflow.dicom.opening import Opened, open_object, silenced
+from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_have_lost
+from scintiflow.dicom.reasons import Notice, Reason, Rejection
+from scintiflow.dicom.scan import BOTH_VIEWS, Scan
+from scintiflow.dicom.views import find_views, photopeak_frames, turned
+
+
+def read_scan(path: Path) -> Scan:
+    """Read a whole-body scan. Raises Rejection with a reason code for anything else."""
+    return scan_of(open_object(path))
+
+
+def scan_of(opened: Opened) -> Scan:
+    """The scan in a parsed file. Raises Rejection."""
+    with silenced():
+        try:
+            return _scan(opened.dataset)
+        except Rejection:
+            raise
+        except (MemoryError, RecursionError):
+            raise Rejection(Reason.LIMIT_EXCEEDED) from None
+        except Exception as error:  # malformed values may raise anything; the message may quote them
+            raise Rejection(Reason.CORRUPT, type(error).__name__) from None
+
+
+def _scan(dataset: Dataset) -> Scan:
+    warnings: set[str] = set()
+    _check_kind(dataset, warnings)
+    _check_uids(dataset)
+    check_transfer_syntax(dataset)
+    patient_id = header.text(dataset, "PatientID")
+    if not patient_id:
+        raise Rejection(Reason.NO_PATIENT_ID)
+    spacing = header.pixel_spacing(dataset)
+    velocity, inferred = header.table_velocity(dataset, warnings)
+    acquired = header.acquired(dataset, warnings)
+    header.check_radionuclide(dataset)
+    all_counts = decode_frames(dataset)
+    _check_count_sum(dataset, all_counts, warnings)
+    counts, views = _oriented_views(dataset, all_counts, warnings)
+    for view in counts:
+        if not view.any():
+            raise Rejection(Reason.EMPTY_IMAGE)
+    size, weight = header.size_and_weight(dataset)
+    return Scan(
+        counts=counts,
+        views=views,
+        spacing_mm=spacing,
+        velocity_mm_s=velocity,
+        velocity_inferred=inferred,
+        acquired=acquired,
+        duration_s=header.duration_s(dataset),
+        patient_id=patient_id,
+        issuer=header.text(dataset, "IssuerOfPatientID"),
+        study_uid=str(dataset.StudyInstanceUID),
+        series_uid=str(dataset.SeriesInstanceUID),
+        instance_uid=str(dataset.SOPInstanceUID),
+        age_years=header.age_years(dataset, acquired, warnings),
+        sex=sex if (sex := header.text(dataset, "PatientSex")) in ("M", "F", "O") else "",
+        size_m=size,
+        weight_kg=weight,
+        scanner=header.scanner(dataset),
+        identity_removed=header.text(dataset, "PatientIdentityRemoved") == "YES",
+        warnings=tuple(sorted(warnings)),
+    )
+
+
+def _check_kind(dataset: Dataset, warnings: set[str]) -> None:
+    if header.text(dataset, "Modality") != "NM":
+        raise Rejection(Reason.WRONG_MODALITY)
+    if dataset.get("SOPClassUID") == SecondaryCaptureImageStorage:
+        warnings.add(Notice.SOPCLASS_SC.name)
+    elif dataset.get("SOPClassUID") != NuclearMedicineImageStorage:
+        raise Rejection(Reason.WRONG_MODALITY, "SOP class")
+    kinds = [str(value).replace("_", " ").upper() for value in _values(dataset, "ImageType")]
+    if "WHOLE BODY" not in kinds[2:3] or "EMISSION" not in (*kinds[3:4], *(() if kinds[3:4] else ("EMISSION",))):
+        raise Rejection(Reason.WRONG_IMAGE_TYPE)
+    if header.text(dataset, "BurnedInAnnotation") == "YES":
+        raise Rejection(Reason.BURNED_IN)
+    slope, intercept = header.number(dataset, "RescaleSlope"), header.number(dataset, "RescaleIntercept")
+    if slope not in (None, 1.0) or intercept not in (None, 0.0):
+        raise Rejection(Reason.RESCALE_PRESENT)
+    if dataset.get("RealWorldValueMappingSequence"):
+        raise Rejection(Reason.DERIVED_INPUT, "real-world value mapping")
+    charset = [value for value in _values(dataset, "SpecificCharacterSet") if value]
+    if any(str(value) not in python_encoding for value in charset):
+        warnings.add(Notice.CHARSET.name)
+
+
+def _check_uids(dataset: Dataset) -> None:
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        value = dataset.get(keyword)
+        if not value or not UID(str(value)).is_valid:
+            raise Rejection(Reason.UID_INVALID, keyword)
+    for in_meta, in_object in (
+        ("MediaStorageSOPInstanceUID", "SOPInstanceUID"),
+        ("MediaStorageSOPClassUID", "SOPClassUID"),
+    ):
+        named = dataset.file_meta.get(in_meta)
+        if named and named != dataset.get(in_object):
+            raise Rejection(Reason.UID_MISMATCH, in_object)
+
+
+def _check_count_sum(dataset: Dataset, counts: np.ndarray, warnings: set[str]) -> None:
+    """A derived or possibly lossy image is believed only if CountsAccumulated is the sum of its pixels."""
+    stated = header.number(dataset, "CountsAccumulated")
+    intact = stated is not None and int(stated) == int(counts.sum(dtype=np.int64))
+    if may_have_lost(dataset) and not intact:
+        raise Rejection(Reason.LOSSY, "reversibility not shown")
+    if str(_values(dataset, "ImageType")[0]).upper() != "ORIGINAL":
+        if not intact:
+            raise Rejection(Reason.DERIVED_INPUT)
+        warnings.add(Notice.DERIVED_LOSSLESS.name)
+    if stated and not intact:
+        warnings.add(Notice.COUNTS_MISMATCH.name)
+
+
+def _oriented_views(
+    dataset: Dataset, all_counts: np.ndarray, warnings: set[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Counts in the order anterior, posterior, head end first; views as found, () if not all are known."""
+    frames = photopeak_frames(dataset, len(all_counts), warnings)
+    views = find_views(dataset, frames, len(all_counts), warnings)
+    upright = []
+    for frame, view in zip(frames, views, strict=True):
+        rows, columns = turned(dataset, frame, len(all_counts), view)
+        if rows or columns:
+            warnings.add(Notice.ORIENTATION_CHANGED.name)
+        upright.append(all_counts[frame][:: -1 if rows else 1, :: -1 if columns else 1])
+    known = tuple(view for view in views if view)
+    if len(known) < len(views):
+        return np.ascontiguousarray(upright), ()
+    order = sorted(range(len(views)), key=lambda index: BOTH_VIEWS.index(known[index]))
+    return np.ascontiguousarray([upright[i] for i in order]), tuple(known[i] for i in order)
+
+
+def _values(dataset: Dataset, keyword: str) -> list:
+    value = dataset.get(keyword)
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
