@@ -113,6 +113,7 @@ class AdaptSamParams(_Section):
     focal_weight: Positive
     display_ceiling_counts: Positive
     prompt_jitter: Share
+    fill_boxes: bool
 
 
 class DistilPriorsParams(_Section):
@@ -129,6 +130,8 @@ class NetworkParams(_Section):
 class TrainCascadeParams(_Section):
     first: NetworkParams
     second: NetworkParams
+    second_every: Count
+    mixed_precision: bool
     spi: bool
     skd_output_weight: Annotated[float, Field(ge=0)]
     skd_feature_weight: Annotated[float, Field(ge=0)]

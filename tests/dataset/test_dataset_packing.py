@@ -13,7 +13,8 @@ sys.path.append(str(Path(__file__).parents[1] / "dicom"))
 from dicom_samples import KEY, PROTOCOL, rapid_counts, save_child, standard_counts
 
 from scintiflow.cohorts.add import add_cohort
-from scintiflow.dataset.manifest import COLUMNS, Dataset, counts_sha256
+from scintiflow.counts import counts_sha256
+from scintiflow.dataset.manifest import COLUMNS, Dataset
 from scintiflow.dataset.packing import pack_cohorts
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, sha256_tree

@@ -11,20 +11,30 @@ from scintiflow.files import PARTIAL_PREFIX, sha256_tree, whole_file, whole_fold
 def test_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
     target = tmp_path / "result.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError, match="disk"), whole_file(target) as partial:
-        partial.write_text("half")
-        raise RuntimeError("disk")
+
+    def write_half():
+        with whole_file(target) as partial:
+            partial.write_text("half")
+            raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        write_half()
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["result.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["result.txt"]
 
 
 def test_failed_folder_leaves_the_old_folder_and_no_trace(tmp_path):
     target = tmp_path / "made"
     with whole_folder(target) as partial:
         (partial / "a").write_text("1")
-    with pytest.raises(RuntimeError, match="stop"), whole_folder(target) as partial:
-        (partial / "b").write_text("2")
-        raise RuntimeError("stop")
+
+    def write_half():
+        with whole_folder(target) as partial:
+            (partial / "b").write_text("2")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_half()
     assert [path.name for path in target.iterdir()] == ["a"]
     assert not list(tmp_path.glob(f"{PARTIAL_PREFIX}*"))
 

@@ -44,7 +44,12 @@ def test_good_numbers_pass_every_rule():
         ("bone_bias", -0.06),
         ("lesion_contrast", 0.69),
         ("patients_with_lesions", 0),
-        *[(name, missing) for name in GOOD if name not in ("patients_with_lesions", "test_patients") for missing in (None, math.nan)],
+        *[
+            (name, missing)
+            for name in GOOD
+            if name not in ("patients_with_lesions", "test_patients")
+            for missing in (None, math.nan)
+        ],
         ("bone_bias", math.inf),
     ],
 )

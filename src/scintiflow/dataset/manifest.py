@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from scintiflow.dataset.study import Pair, load_pair
-from scintiflow.dicom.scan import counts_sha256 as counts_sha256
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 

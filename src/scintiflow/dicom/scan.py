@@ -1,11 +1,12 @@
 """A whole-body scan as the product knows it, and the short summary that pairing needs."""
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+
+from scintiflow.counts import counts_sha256
 
 BOTH_VIEWS = ("anterior", "posterior")
 
@@ -92,8 +93,3 @@ class ScanSummary:
     def from_json(cls, values: dict[str, Any]) -> "ScanSummary":
         tuples = {name: tuple(values[name]) for name in ("views", "shape", "counts_per_view")}
         return cls(**{**values, **tuples})
-
-
-def counts_sha256(counts: np.ndarray) -> str:
-    """Hex SHA-256 of counts `[view, row, column]` as little-endian uint16, C order."""
-    return hashlib.sha256(np.ascontiguousarray(counts, dtype="<u2").tobytes()).hexdigest()

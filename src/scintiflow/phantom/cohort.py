@@ -10,8 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from scintiflow.counts import counts_sha256
 from scintiflow.dicom import codes, whole_body
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, whole_folder, write_json
@@ -116,7 +115,7 @@ def _make_child(params: PhantomParams, velocities: Velocities, export: Path, tru
     )
     identity = child_generators(params.seed, index, ("identity",), first=100)["identity"]
     save_child(export, child, velocities, _recipe(params, velocities), identity)
-    key = hashlib.sha256(np.ascontiguousarray(child.counts_standard, dtype="<u2").tobytes()).hexdigest()
+    key = counts_sha256(child.counts_standard)
     save_truth(truths, key, child.truth)
 
 

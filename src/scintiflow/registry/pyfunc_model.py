@@ -7,12 +7,12 @@ Output: float32, same shape, estimated counts of the standard scans.
 
 from pathlib import Path
 
-import mlflow.pyfunc
 import numpy as np
 from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 
-class RestorationModel(mlflow.pyfunc.PythonModel):
+class RestorationModel(PythonModel):
     """f^IR1 alone: no SAM and no masks at inference."""
 
     def load_context(self, context):

@@ -82,7 +82,7 @@ def _checkpoints(stage: str, params_sha256: str, tags: dict[str, str]) -> Iterat
     folder = root / f"{stage}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # a stage may have done so
 
 
 def content_sha256(path: Path) -> str:

@@ -1,0 +1,35 @@
+"""From numpy batches to tensors: batch n is the same whoever asks for it, and whenever."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from scintiflow.dataset.patches import Batch, PatchSampler
+from scintiflow.restoration.cascade import Examples
+
+WORKERS_WITH_ACCELERATOR = 4
+
+
+class SteppedBatches(IterableDataset[dict[str, torch.Tensor]]):
+    """Batches first, first + 1, ... in order; with several devices each takes every n-th."""
+
+    def __init__(self, sampler: PatchSampler, first: int, last: int, rank: int = 0, devices: int = 1) -> None:
+        self._sampler, self._first, self._last = sampler, first, last
+        self._rank, self._devices = rank, devices
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        worker = get_worker_info()
+        start, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        for step in range(self._first + start, self._last, stride):
+            yield to_tensors(self._sampler.batch(step * self._devices + self._rank))
+
+
+def batch_loader(batches: SteppedBatches, workers: int) -> DataLoader:
+    """Loads batches of `to_tensors`. Workers take turns: the order does not depend on their number."""
+    return DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available())
+
+
+def to_tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    """Tensors of a batch by the names of `Examples`, a mapping, so that the trainer can move them to a device."""
+    return {name: torch.from_numpy(getattr(batch, name)) for name in Examples.__dataclass_fields__}

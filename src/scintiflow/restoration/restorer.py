@@ -1,0 +1,119 @@
+"""The trained cascade as a folder, and f^IR1 out of that folder as a function.
+
+- `first.pt`: state dict of f^IR1 (averaged weights): all that inference needs;
+- `second.pt`: state dict of f^IR2, kept for continued training and for study;
+- `cascade.json`: networks, versions, hashes, numbers of parameters;
+- `curves.csv`, `curves.png`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scintiflow.errors import ScintiflowError
+from scintiflow.files import read_json, sha256_file, write_json
+from scintiflow.params import NetworkParams, TrainCascadeParams
+from scintiflow.restoration.cascade import Cascade, FirstNetwork
+
+FIRST, SECOND, DESCRIPTION = "first.pt", "second.pt", "cascade.json"
+
+
+class RestorationNetwork(nn.Module):
+    """f^IR1 over whole scans: counts `[scan, view, row, column]` and k -> estimated standard counts, same shape."""
+
+    def __init__(self, first: FirstNetwork) -> None:
+        super().__init__()
+        self.first = first
+
+    def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
+        """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
+        scans, views, rows, columns = counts.shape
+        ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).expand(scans)
+        single = counts.float().reshape(scans * views, 1, 1, rows, columns)  # one view at a time bounds the memory
+        restored = [
+            self.first(view, ratio.view(1)).counts
+            for view, ratio in zip(single, ratios.repeat_interleave(views), strict=True)
+        ]
+        return torch.cat(restored).reshape(counts.shape)
+
+
+def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, training_set_sha256: str) -> None:
+    """Write weights and description into an existing folder."""
+    torch.save(_plain(cascade.first), folder / FIRST)
+    torch.save(_plain(cascade.second), folder / SECOND)
+    description = {
+        "base_blur_pixels": params.base_blur_pixels,
+        "first": params.first.model_dump(),
+        "first_parameters": _parameters(cascade.first),
+        "first_sha256": sha256_file(folder / FIRST),
+        "params_sha256": params.sha256(),
+        "patch_pixels": params.patch_pixels,
+        "second": params.second.model_dump(),
+        "second_parameters": _parameters(cascade.second),
+        "second_sha256": sha256_file(folder / SECOND),
+        "spi": params.spi,
+        "steps": params.steps,
+        "torch": torch.__version__,
+        "training_set_sha256": training_set_sha256,
+    }
+    write_json(folder / DESCRIPTION, description)
+
+
+def load_network(cascade_folder: Path) -> RestorationNetwork:
+    """f^IR1 with its trained weights, in evaluation mode on the CPU.
+
+    Raises ScintiflowError if the folder is incomplete or the weights are not the described ones.
+    """
+    description = _description(cascade_folder)
+    weights = cascade_folder / FIRST
+    if not weights.is_file() or sha256_file(weights) != description["first_sha256"]:
+        raise ScintiflowError(
+            f"is absent or differs from {DESCRIPTION}", where=weights, remedy="Run the train_cascade stage again"
+        )
+    network = NetworkParams.model_validate(description["first"])
+    first = FirstNetwork(network, description["base_blur_pixels"], description["patch_pixels"])
+    first.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
+
+
+def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.ndarray, float], np.ndarray]:
+    """A function (rapid counts `[view, row, column]`, k) -> estimated standard counts, float32, same shape.
+
+    Uses f^IR1 alone: no masks, no SAM, no f^IR2. Any number of views, rows and columns.
+    """
+    network = load_network(cascade_folder).to(device)
+
+    def restore(rapid: np.ndarray, k: float) -> np.ndarray:
+        if rapid.ndim != 3:
+            raise ValueError(f"counts must be [view, row, column], got {rapid.shape}")
+        counts = torch.from_numpy(np.ascontiguousarray(rapid, dtype=np.float32)).to(device)
+        with torch.no_grad():
+            return network(counts[None], k)[0].cpu().numpy()
+
+    return restore
+
+
+def checkpoint_sha256(cascade_folder: Path) -> str:
+    """Hex SHA-256 of f^IR1's weights: the identity of what restores."""
+    return str(_description(cascade_folder)["first_sha256"])
+
+
+def _description(folder: Path) -> dict:
+    try:
+        return read_json(folder / DESCRIPTION)
+    except (OSError, json.JSONDecodeError):
+        raise ScintiflowError(
+            "is not a trained cascade", where=folder, remedy="Run the train_cascade stage first"
+        ) from None
+
+
+def _plain(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,116 @@
+"""How near both networks come to the truth on held-out patients, without knowing the truth.
+
+The target T of a pair is Poisson with mean t x truth and independent of the input, so for any estimate c
+
+    E[(c - T / t)^2] = E[(c - truth)^2] + mean(T) / t^2
+
+and the last term can be subtracted: the noise-corrected error. It is noisy itself, but its noise is the same for all
+networks, so differences between them are far surer than the value. The default pairs are thinned standard
+scans: no movement lies between their parts, which would break the correction (see `dataset.thinning`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scintiflow.dataset.patches import Example, Study, aligned_pair, thinned_view
+from scintiflow.restoration.cascade import Cascade, Restored
+from scintiflow.structures import BODY
+
+DATA_RANGE_COUNTS = 40.0  # L of the PSNR, counts of the standard scan per pixel; see evaluate.data_range_counts
+MARGIN_PIXELS = 16  # of empty surroundings left around the body
+SMALLEST_ERROR = 1e-6
+
+
+@dataclass(frozen=True)
+class ValidationView:
+    """One view, cut to the body: `[1, 1, row, column]` tensors, masks `[1, structure, row, column]`."""
+
+    input: Tensor
+    k: Tensor
+    target: Tensor
+    target_share: float
+    masks: Tensor
+    body: Tensor
+
+
+def thinned_views(studies: Sequence[Study], seed: int) -> list[ValidationView]:
+    """Every view as one fixed thinned pair."""
+    views = []
+    for number, study in enumerate(studies):
+        for view in range(len(study.standard)):
+            generator = np.random.default_rng(np.random.SeedSequence([seed, number, view]))
+            views.append(_validation_view(thinned_view(study, view, study.k, generator)))
+    return views
+
+
+def real_views(studies: Sequence[Study]) -> list[ValidationView]:
+    """Every view as the real pair, aligned by whole pixels; what movement is left counts as error."""
+    return [_validation_view(aligned_pair(study, view)) for study in studies for view in range(len(study.standard))]
+
+
+@torch.no_grad()
+def validate(cascade: Cascade, views: Sequence[ValidationView], device: torch.device) -> dict[str, float]:
+    """Noise-corrected PSNR in dB over the body pixels of all views, `first` and `second` (with its masks)."""
+    errors: dict[str, list[float]] = {"first": [], "second": []}
+    pixels = [float(view.body.sum()) for view in views]
+    for view in views:
+        first = cascade.first(view.input.to(device), view.k.to(device))
+        second = cascade.second(first, view.masks.to(device))
+        errors["first"].append(_corrected_error(first, view))
+        errors["second"].append(_corrected_error(second, view))
+    return {name: _psnr(float(np.average(values, weights=pixels))) for name, values in errors.items()}
+
+
+@torch.no_grad()
+def validate_restorer(restore: Callable[[Tensor, Tensor], Tensor], views: Sequence[ValidationView]) -> float:
+    """Noise-corrected PSNR in dB of any function (input counts, k) -> standard counts."""
+    pixels = [float(view.body.sum()) for view in views]
+    errors = [corrected_error(restore(view.input, view.k), view) for view in views]
+    return _psnr(float(np.average(errors, weights=pixels)))
+
+
+def corrected_error(standard: Tensor, view: ValidationView) -> float:
+    """Mean squared error against the truth over the body, estimated; may be below zero by chance."""
+    observed = view.target / view.target_share
+    squared = (standard.cpu() - observed).square() - view.target / view.target_share**2
+    return float((squared * view.body).sum() / view.body.sum())
+
+
+def _corrected_error(restored: Restored, view: ValidationView) -> float:
+    return corrected_error(restored.counts, view)
+
+
+def _psnr(error: float) -> float:
+    return 10 * math.log10(DATA_RANGE_COUNTS**2 / max(error, SMALLEST_ERROR))
+
+
+def _validation_view(example: Example) -> ValidationView:
+    window = _around(example.masks[BODY] > 127)
+
+    def tensor(image: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(image[..., *window], dtype=np.float32))
+
+    masks = tensor(example.masks)[None] / 255
+    return ValidationView(
+        input=tensor(example.input)[None, None],
+        k=torch.tensor([example.k], dtype=torch.float32),
+        target=tensor(example.target)[None, None],
+        target_share=example.target_share,
+        masks=masks,
+        body=(masks[:, BODY : BODY + 1] > 0.5).float(),
+    )
+
+
+def _around(body: np.ndarray) -> tuple[slice, slice]:
+    if not body.any():
+        return slice(None), slice(None)
+    slices = []
+    for axis in (1, 0):
+        places = np.flatnonzero(body.any(axis))
+        slices.append(slice(max(0, int(places[0]) - MARGIN_PIXELS), int(places[-1]) + 1 + MARGIN_PIXELS))
+    return slices[0], slices[1]

@@ -1,0 +1,83 @@
+"""Asking SAM: all structures of both views of one scan, with the unmodified prompt encoder and mask decoder."""
+
+import numpy as np
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from scintiflow.sam.canvas import Placement, draw, masks_from_canvas, place
+from scintiflow.sam.prompts import BOXED, Prompts, find_prompts, to_canvas
+from scintiflow.structures import BODY, BONE, STRUCTURES
+
+
+def mask_logits(sam: Sam, embedding: Tensor, boxes: Tensor, points: Tensor, fill_boxes: bool) -> Tensor:
+    """Logits `[structure, view, y, x]` on the whole canvas from one image embedding `[1, channel, y, x]`.
+
+    Boxes and points as `prompts.to_canvas` gives them. Box prompts and point prompts go through the
+    decoder separately, since it takes one number of prompt tokens at a time. With `fill_boxes` every box
+    (for bone the body's) is also given as SAM's dense mask prompt: a network without pretrained weights
+    learns from it at once what a box means, for which it would otherwise need thousands of steps.
+    """
+    labels = torch.ones(points.shape[:2], device=points.device)
+    body_boxes = boxes[2 * BOXED.index(BODY) :][:2]
+    asked_by_box = _decode(sam, embedding, None, boxes, boxes if fill_boxes else None)
+    asked_by_points = _decode(sam, embedding, (points, labels), None, body_boxes if fill_boxes else None)
+    by_structure = dict(zip(BOXED, asked_by_box.unflatten(0, (len(BOXED), 2)), strict=True)) | {BONE: asked_by_points}
+    return torch.stack([by_structure[structure] for structure in range(len(STRUCTURES))])
+
+
+def canvas_of(
+    expected_standard: np.ndarray, prompts: Prompts, image_size: int, ceiling_counts: float
+) -> tuple[Tensor, Placement]:
+    """The drawn canvas `[3, y, x]` of a scan on the standard scan's scale, and its placement."""
+    rows, columns = expected_standard.shape[1:]
+    placement = place((rows, columns), prompts.body_boxes, image_size)
+    return draw(expected_standard, placement, ceiling_counts), placement
+
+
+@torch.no_grad()
+def predict(
+    sam: Sam, expected_standard: np.ndarray, spacing_mm: float, ceiling_counts: float, fill_boxes: bool
+) -> tuple[np.ndarray, Tensor]:
+    """Soft masks float32 `[structure, view, row, column]` and the image embedding `[channel, y, x]` of a scan.
+
+    Args:
+        expected_standard: counts `[view, row, column]` on the standard scan's scale: S itself, or k R.
+    """
+    device = sam.pixel_mean.device
+    prompts = find_prompts(expected_standard, spacing_mm)
+    image, placement = canvas_of(expected_standard, prompts, sam.image_encoder.img_size, ceiling_counts)
+    embedding = sam.image_encoder(sam.preprocess(image.to(device))[None])
+    boxes, points = to_canvas(prompts, placement)
+    logits = mask_logits(sam, embedding, boxes.to(device), points.to(device), fill_boxes)
+    return masks_from_canvas(logits.cpu(), placement), embedding[0].cpu()
+
+
+def _decode(
+    sam: Sam,
+    embedding: Tensor,
+    points: tuple[Tensor, Tensor] | None,
+    boxes: Tensor | None,
+    filled: Tensor | None,
+) -> Tensor:
+    masks = None if filled is None else _filled(sam, filled)
+    sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
+    logits, _ = sam.mask_decoder(
+        image_embeddings=embedding,
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=False,
+    )
+    return logits[:, 0]
+
+
+def _filled(sam: Sam, boxes: Tensor) -> Tensor:
+    """Mask prompts `[box, 1, y, x]`: 1 in the box, -1 outside."""
+    height, width = sam.prompt_encoder.mask_input_size
+    scale = height / sam.image_encoder.img_size
+    y = torch.arange(height, device=boxes.device)[None, :, None]
+    x = torch.arange(width, device=boxes.device)[None, None, :]
+    x0, y0, x1, y1 = ((boxes[:, corner, None, None] + 0.5) * scale - 0.5 for corner in range(4))
+    inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    return (2.0 * inside - 1.0)[:, None]

@@ -1,0 +1,96 @@
+"""What adaptation learns from: a patient's standard scan, its pseudo-masks, and variations of both."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from scintiflow.dataset.manifest import Dataset
+from scintiflow.progress import track
+from scintiflow.sam.canvas import Placement, masks_to_canvas
+from scintiflow.sam.prediction import canvas_of
+from scintiflow.sam.prompts import Prompts, find_prompts, mirrored
+from scintiflow.sam.pseudo_masks import pseudo_masks
+
+LARGEST_INTENSITY_CHANGE = 0.2  # of the natural logarithm: children differ in uptake and injected activity
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A standard scan with its targets.
+
+    Attributes:
+        counts: uint16 `[view, row, column]`.
+        masks: pseudo-masks, bool `[structure, view, row, column]`.
+        count_ratio: k, expected standard / rapid counts.
+    """
+
+    study: str
+    patient: str
+    counts_sha256: str
+    counts: np.ndarray
+    masks: np.ndarray
+    prompts: Prompts
+    spacing_mm: float
+    count_ratio: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One variation of a sample on SAM's canvas: image `[3, y, x]`, targets `[structure, view, y, x]` in 0..1."""
+
+    image: Tensor
+    target: Tensor
+    prompts: Prompts
+    placement: Placement
+
+
+def load_samples(dataset: Dataset, splits: Iterable[str]) -> list[Sample]:
+    """The samples of some splits, in the manifest's order."""
+    rows = [row for split in splits for row in dataset.rows(split)]
+    return [_sample(dataset, row) for row in track(rows, "pseudo-masks")]
+
+
+def draw_sample(sample: Sample, image_size: int, mask_side: int, ceiling_counts: float) -> Drawn:
+    """The sample as it is."""
+    return _drawn(sample, sample.counts, image_size, mask_side, ceiling_counts)
+
+
+def draw_variation(
+    sample: Sample, image_size: int, mask_side: int, ceiling_counts: float, generator: np.random.Generator
+) -> Drawn:
+    """A random variation: at the rapid scan's noise or the standard's, brighter or darker, mirrored or not.
+
+    Binomial thinning by 1/k turns the standard scan into one with exactly the noise of a rapid scan.
+    """
+    counts = sample.counts
+    if generator.random() < 0.5:
+        counts = generator.binomial(counts, 1 / sample.count_ratio) * np.float32(sample.count_ratio)
+    counts = counts * np.float32(np.exp(generator.uniform(-1, 1) * LARGEST_INTENSITY_CHANGE))
+    if generator.random() < 0.5:
+        sample = replace(
+            sample, masks=sample.masks[..., ::-1], prompts=mirrored(sample.prompts, sample.counts.shape[2])
+        )
+        counts = counts[..., ::-1]
+    return _drawn(sample, counts, image_size, mask_side, ceiling_counts)
+
+
+def _sample(dataset: Dataset, row) -> Sample:
+    standard = dataset.pair(row["study"]).standard
+    spacing = float(row["spacing_mm"])
+    return Sample(
+        study=row["study"],
+        patient=row["patient"],
+        counts_sha256=row["standard_counts_sha256"],
+        counts=standard,
+        masks=pseudo_masks(standard, spacing),
+        prompts=find_prompts(standard, spacing),
+        spacing_mm=spacing,
+        count_ratio=max(1.0, float(row["count_ratio"])),
+    )
+
+
+def _drawn(sample: Sample, counts: np.ndarray, image_size: int, mask_side: int, ceiling_counts: float) -> Drawn:
+    image, placement = canvas_of(counts, sample.prompts, image_size, ceiling_counts)
+    return Drawn(image, masks_to_canvas(sample.masks, placement, mask_side), sample.prompts, placement)

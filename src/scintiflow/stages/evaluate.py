@@ -1,0 +1,180 @@
+"""Stage evaluate: f^IR1 and the baselines on the held-out patients -> tables, pictures, one HTML page.
+
+The folder `evaluation` holds
+
+- `patients.parquet`, `patients.csv`: one row for each patient, study, view and method;
+- `summary.json`: means with intervals, paired differences, subgroups, what was evaluated, and under
+  `gate` the numbers that the promotion rules ask for;
+- `timings.json`: seconds per scan and the machine, the only file that differs between equal runs
+  besides the page that shows it;
+- `pictures/`, `curves.png`, `report.html`.
+"""
+
+import math
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scintiflow import __version__
+from scintiflow.dataset.manifest import MANIFEST, Dataset
+from scintiflow.dataset.priors import INDEX
+from scintiflow.evaluation.baselines import AnscombeBm3d, Identity, Restorer, choose_gaussian
+from scintiflow.evaluation.cases import load_case
+from scintiflow.evaluation.perceptual import load_perceptual
+from scintiflow.evaluation.pictures import draw_case
+from scintiflow.evaluation.report import (
+    CAPTIONS,
+    CURVES,
+    PATIENTS,
+    PICTURES,
+    SUMMARY,
+    TIMINGS,
+    content_of_evaluation,
+    render_report,
+)
+from scintiflow.evaluation.scoring import score_dataset
+from scintiflow.evaluation.summary import RESTORED, flat_numbers, summarise
+from scintiflow.files import read_json, sha256_file, whole_folder, write_json
+from scintiflow.params import EvaluateParams
+from scintiflow.progress import track
+from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer
+from scintiflow.tracking import Tracker
+
+REPORT = "report.html"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    dataset: Path
+    priors: Path
+    cascade: Path
+    truth: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    evaluation: Path
+
+
+def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
+    """Score f^IR1 and the baselines on the test patients and write the evaluation folder.
+
+    Returns `<metric>_<method>` means over patients, paired PSNR gains with intervals, biases.
+
+    Raises ScintiflowError if a split is empty, the cascade is incomplete, or weights of a perceptual
+    metric have the wrong SHA-256.
+    """
+    dataset = Dataset.open(inputs.dataset)
+    perceptual = load_perceptual(params)
+    gaussian, by_sigma = choose_gaussian(dataset, inputs.truth, inputs.priors, params)
+    restorers: dict[str, Restorer] = {
+        RESTORED: load_restorer(inputs.cascade),
+        "identity": Identity(),
+        "gaussian": gaussian,
+    }
+    if params.bm3d:
+        restorers["bm3d"] = AnscombeBm3d()
+    table = score_dataset(dataset, "test", restorers, inputs.truth, inputs.priors, params, perceptual=perceptual)
+    seconds = table.dropna(subset="seconds").groupby("method", sort=False)["seconds"].mean()
+    table = table.drop(columns="seconds")
+    summary = summarise(table, params) | {
+        "about": {
+            "facts": _facts(inputs, table, by_sigma, gaussian.sigma_pixels),
+            "gaussian_sigma_pixels": gaussian.sigma_pixels,
+            "not_available": perceptual.reasons(),
+        }
+    }
+    with whole_folder(outputs.evaluation) as folder:
+        table.to_parquet(folder / PATIENTS, index=False)
+        inert(table).to_csv(folder / "patients.csv", index=False)
+        write_json(folder / SUMMARY, summary)
+        write_json(
+            folder / TIMINGS,
+            {"machine": _machine(), "seconds_per_scan": {name: float(value) for name, value in seconds.items()}},
+        )
+        _draw(dataset, restorers, inputs, params, folder / PICTURES)
+        if (inputs.cascade / CURVES).is_file():
+            shutil.copyfile(inputs.cascade / CURVES, folder / CURVES)
+        render_report(content_of_evaluation(folder), folder / REPORT)
+
+    numbers = flat_numbers(summary)
+    tracker.metrics(numbers)
+    for name in (REPORT, "patients.csv", SUMMARY):
+        tracker.artifact(outputs.evaluation / name)
+    for picture in sorted((outputs.evaluation / PICTURES).glob("*.png")):
+        tracker.artifact(picture, PICTURES)
+    return numbers
+
+
+def inert(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with text cells that no spreadsheet takes for a formula."""
+    safe = table.copy()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = [
+                f"'{text}" if isinstance(text, str) and text.startswith(FORMULA_STARTS) else text
+                for text in safe[name]
+            ]
+    return safe
+
+
+def _facts(inputs: Inputs, table: pd.DataFrame, by_sigma: dict[float, float], sigma: float) -> list[tuple[str, str]]:
+    cohorts = ", ".join(sorted(table["cohort"].unique()))
+    ages = table["age_years"].dropna()
+    regions = ", ".join(f"{name} ({count})" for name, count in _studies_by(table, "regions_from").items())
+    tried = ", ".join(f"{tried:g}: {_decibel(score)}" for tried, score in by_sigma.items())
+    return [
+        ("Patients", f"{table['patient'].nunique()} in the frozen test split of: {cohorts}"),
+        ("Ages", f"{ages.min():.1f} to {ages.max():.1f} years" if len(ages) else "unknown"),
+        ("Body and bone regions", f"from {regions}"),
+        ("Data set (SHA-256)", sha256_file(inputs.dataset / MANIFEST)),
+        ("Model f^IR1 (SHA-256)", checkpoint_sha256(inputs.cascade)),
+        ("Segment Anything", _sam_provenance(inputs.priors)),
+        ("Gaussian baseline", f"sigma {sigma:g} pixels, best of (pixels: validation PSNR in dB) {tried}"),
+        ("Software", f"scintiflow {__version__}"),
+    ]
+
+
+def _studies_by(table: pd.DataFrame, column: str) -> dict[str, int]:
+    return table.drop_duplicates("study").groupby(column)["study"].count().to_dict()
+
+
+def _decibel(score: float) -> str:
+    return "–" if math.isnan(score) else f"{score:.2f}"
+
+
+def _sam_provenance(priors: Path) -> str:
+    index = read_json(priors / INDEX) if (priors / INDEX).is_file() else {}
+    sam = index.get("sam")
+    return str(sam["provenance"]) if isinstance(sam, dict) and "provenance" in sam else "not stated by the priors"
+
+
+def _machine() -> str:
+    import torch
+
+    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, torch {torch.__version__}"
+
+
+def _draw(
+    dataset: Dataset, restorers: dict[str, Restorer], inputs: Inputs, params: EvaluateParams, folder: Path
+) -> None:
+    """Pictures of patients spread evenly over the ages, youngest first."""
+    folder.mkdir()
+    rows = sorted(
+        dataset.rows("test"), key=lambda row: (math.isnan(row["age_years"]), row["age_years"], row["study"])
+    )
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(params.pictured_patients, len(rows))).round().astype(int))
+    captions = []
+    for number, place in enumerate(track(list(chosen), "drawing pictures")):
+        case = load_case(dataset, rows[place], inputs.truth, inputs.priors)
+        estimates = {name: restorer(case.pair.rapid, case.ratio) for name, restorer in restorers.items()}
+        name = f"patient-{number + 1}.png"
+        picture = draw_case(case, estimates, params.data_range_counts, folder / name)
+        captions.append((name, picture.title, picture.caption))
+    write_json(folder / CAPTIONS, captions)

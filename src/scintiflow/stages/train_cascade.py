@@ -1,0 +1,91 @@
+"""Train the cascade: data set + semantic priors -> weights of f^IR1 (and f^IR2), curves, description.
+
+An interrupted run leaves its checkpoint in `checkpoints` (else `<cascade>.checkpoint`) and the next
+run with the same parameters and data goes on from there. The output folder appears whole.
+"""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from scintiflow.dataset.manifest import MANIFEST, Dataset
+from scintiflow.dataset.patches import load_studies
+from scintiflow.dataset.priors import INDEX
+from scintiflow.files import sha256_file, sha256_tree, whole_folder
+from scintiflow.params import TrainCascadeParams
+from scintiflow.restoration.counts import gaussian_blur
+from scintiflow.restoration.curves import LOSSES
+from scintiflow.restoration.restorer import save_cascade
+from scintiflow.restoration.training import CascadeTraining, train
+from scintiflow.restoration.validation import real_views, thinned_views, validate, validate_restorer
+from scintiflow.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Inputs:
+    dataset: Path
+    priors: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """`checkpoints`: where a killed run is taken up again; beside the output by default."""
+
+    cascade: Path
+    checkpoints: Path | None = None
+
+
+def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
+    """Train and write the cascade folder (see `scintiflow.restoration.restorer`).
+
+    Returns losses by term (last recorded means), noise-corrected validation PSNR of f^IR1, of f^IR2 with
+    its privileged masks and of the Gaussian base, patches per second and seconds of this run.
+
+    Raises ScintiflowError if the data set lacks train or validation studies or a prior is absent.
+    """
+    dataset = Dataset.open(inputs.dataset)
+    training = load_studies(dataset, inputs.priors, "train")
+    held_out = load_studies(dataset, inputs.priors, "validation")
+    training_set = sha256_file(inputs.dataset / MANIFEST)
+    recipe = f"{params.sha256()} {training_set} {_priors_sha256(inputs.priors)}"
+    checkpoint_folder = outputs.checkpoints or outputs.cascade.with_name(f"{outputs.cascade.name}.checkpoint")
+
+    started = time.monotonic()
+    module = train(params, training, held_out, checkpoint_folder, recipe, tracker)
+    seconds = time.monotonic() - started
+
+    report = _report(params, module, held_out) | {
+        "patches_per_second": module.steps_of_this_run * params.patches_per_step / seconds,
+        "seconds": seconds,
+    }
+    with whole_folder(outputs.cascade) as folder:
+        save_cascade(folder, module.averaged_cascade, params, training_set)
+        module.curves.save(folder)
+    shutil.rmtree(checkpoint_folder, ignore_errors=True)
+    tracker.metrics(report)
+    tracker.artifact(outputs.cascade / "curves.png", "curves")
+    return report
+
+
+def _report(params: TrainCascadeParams, module: CascadeTraining, held_out: list) -> dict[str, float]:
+    averaged, thinned = module.averaged_cascade.to("cpu").eval(), thinned_views(held_out, params.seed)
+    processor = torch.device("cpu")
+    psnr = validate(averaged, thinned, processor)
+    gaussian = validate_restorer(lambda counts, k: gaussian_blur(counts * k, params.base_blur_pixels), thinned)
+    active = [row["distillation"] for row in module.curves.rows]
+    report = {f"loss_{name}": module.curves.last(name) or 0.0 for name in LOSSES}
+    return report | {
+        "distillation_active_share": sum(active) / len(active),
+        "validation_psnr_first_db": psnr["first"],
+        "validation_psnr_second_with_masks_db": psnr["second"],
+        "validation_psnr_gaussian_db": gaussian,
+        "validation_psnr_first_real_pairs_db": validate(averaged, real_views(held_out), processor)["first"],
+    }
+
+
+def _priors_sha256(folder: Path) -> str:
+    index = folder / INDEX
+    return sha256_file(index) if index.is_file() else sha256_tree(folder)

@@ -1,0 +1,144 @@
+"""The stage from folders to page: complete, self-contained, inert, repeatable."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+import scintiflow.stages.evaluate as stage
+from scintiflow.evaluation.baselines import Gaussian
+from scintiflow.evaluation.charts import nice_ticks
+from scintiflow.evaluation.report import content_of_evaluation, render_report
+from scintiflow.files import sha256_file, write_json
+from scintiflow.tracking import SilentTracker
+
+
+@pytest.fixture(scope="module")
+def evaluated(cohort, params, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stage")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(stage, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.5)(rapid, k))
+    patch.setattr(stage, "checkpoint_sha256", lambda path: "c" * 64)
+    write_json(folder / "priors" / "priors.json", {"sam": {"provenance": "small SAM, no pretrained weights <b>"}})
+    (folder / "cascade").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "cascade" / "curves.png")
+    inputs = stage.Inputs(cohort.dataset.folder, folder / "priors", folder / "cascade", cohort.truth)
+    quick = params.model_copy(update={"bm3d": False})
+    numbers = [stage.run(quick, inputs, stage.Outputs(folder / name), SilentTracker()) for name in ("one", "two")]
+    patch.undo()
+    return folder, numbers
+
+
+def test_the_folder_is_complete_and_repeatable(evaluated):
+    folder, (numbers, again) = evaluated
+    names = {path.relative_to(folder / "one").as_posix() for path in (folder / "one").rglob("*") if path.is_file()}
+    assert names == {
+        "patients.parquet", "patients.csv", "summary.json", "timings.json", "report.html", "curves.png",
+        "pictures/captions.json", "pictures/patient-1.png",
+    }  # fmt: skip
+    assert numbers == again
+    assert numbers["psnr_truth_restored"] > numbers["psnr_truth_identity"] + 5
+    for name in names - {"timings.json", "report.html"}:
+        assert sha256_file(folder / "one" / name) == sha256_file(folder / "two" / name), name
+
+
+def test_the_gate_can_read_the_summary(evaluated):
+    gate = json.loads((evaluated[0] / "one" / "summary.json").read_text())["gate"]
+    assert gate["patients"] == 4
+    assert gate["psnr_metric"] == "psnr_truth"
+    for name in (
+        "psnr_gain_over_identity_db",
+        "psnr_gain_over_gaussian_db",
+        "count_bias",
+        "bone_bias",
+        "lesion_contrast",
+    ):
+        assert gate[name]["low"] <= gate[name]["mean"] <= gate[name]["high"]
+
+
+class Page(HTMLParser):
+    void = frozenset({"meta", "img", "input", "line", "circle"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.pictures, self.ids = [], [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.links += [values[name] for name in ("href", "src") if name in values]
+        self.ids.add(values.get("id"))
+        if tag == "img":
+            self.pictures.append(values["src"])
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_self_contained_and_well_formed(evaluated):
+    text = (evaluated[0] / "one" / "report.html").read_text()
+    page = Page(text)
+    assert not page.open
+    assert len(text) < 8e6
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert "default-src 'none'" in text
+    assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
+    assert len(page.pictures) == 2  # one patient, the training curves
+    for picture in page.pictures:
+        Image.open(io.BytesIO(base64.b64decode(picture.split(",", 1)[1]))).verify()
+
+
+def test_the_page_says_what_is_missing_and_escapes_what_it_is_given(evaluated):
+    text = (evaluated[0] / "one" / "report.html").read_text()
+    assert "LPIPS: not available" in text
+    assert "no Inception weights given" in text
+    assert "no gate decision yet" in text
+    assert "no pretrained weights &lt;b&gt;" in text
+    assert "no pretrained weights <b>" not in text
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_decision_is_shown_with_every_rule(evaluated, tmp_path, passed):
+    verdicts = [
+        {"rule": "Bias <i>", "asked": "within 3.0% of zero", "found": -0.0123, "passed": True, "note": ""},
+        {"rule": "Contrast", "asked": "at least 0.7", "found": None, "passed": passed, "note": "none known"},
+    ]
+    content = content_of_evaluation(evaluated[0] / "one", {"passed": passed, "verdicts": verdicts})
+    render_report(content, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert ("gate passed" if passed else "gate not passed") in text
+    assert "Bias &lt;i&gt;" in text
+    assert "−1.23%" in text
+    assert "none known" in text
+
+
+def test_the_restored_value_in_the_page_is_the_table_mean(evaluated):
+    table = pd.read_parquet(evaluated[0] / "one" / "patients.parquet")
+    value = table.loc[table["method"] == "restored", "psnr_truth"].mean()
+    row = (evaluated[0] / "one" / "report.html").read_text().split('<tr class="ours">', 1)[1].split("</tr>", 1)[0]
+    assert f"{value:.2f}" in row
+
+
+def test_cells_are_inert():
+    table = pd.DataFrame({"patient": ["=1+1", "@x", "plain"], "psnr": [-1.0, 2.0, 3.0]})
+    safe = stage.inert(table)
+    assert list(safe["patient"]) == ["'=1+1", "'@x", "plain"]
+    assert list(safe["psnr"]) == [-1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 0), (-0.3, 11.4), (0, 0.02), (-5, 0), (0, 300)])
+def test_ticks_enclose_the_data(low, high):
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert 2 <= len(ticks) <= 9
+    assert 0 in ticks

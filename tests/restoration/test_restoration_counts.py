@@ -1,0 +1,77 @@
+"""Counts: the Gaussian start, preserved sums, and a loss whose minimum is the mean."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import minimize_scalar
+
+from scintiflow.params import NetworkParams
+from scintiflow.restoration.cascade import FirstNetwork
+from scintiflow.restoration.counts import gaussian_blur, poisson_deviance, restoration_loss
+
+NETWORK = NetworkParams(width=8, blocks=[1, 1])
+BLUR, K = 1.2, 2.06
+
+
+def rapid_counts(shape=(2, 1, 61, 47), seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).poisson(3.0, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 64, 48), (2, 1, 61, 47), (1, 1, 33, 5)])
+def test_an_untrained_network_is_the_gaussian_filter(shape):
+    counts = rapid_counts(shape)
+    restored = FirstNetwork(NETWORK, BLUR, 32)(torch.from_numpy(counts), torch.full((shape[0],), K))
+    filtered = np.stack([gaussian_filter(image[0] * K, BLUR, mode="nearest") for image in counts])
+    np.testing.assert_allclose(restored.counts[:, 0].detach(), filtered, rtol=1e-4, atol=1e-5)
+
+
+def test_the_start_preserves_total_counts():
+    counts = torch.zeros(1, 1, 80, 80)
+    counts[..., 20:60, 20:60] = torch.from_numpy(rapid_counts((1, 1, 40, 40)))
+    restored = FirstNetwork(NETWORK, BLUR, 32)(counts, torch.tensor([K])).counts
+    assert restored.sum().item() == pytest.approx(K * counts.sum().item(), rel=1e-5)
+
+
+def test_counts_are_never_negative_whatever_the_weights():
+    torch.manual_seed(1)
+    network = FirstNetwork(NETWORK, BLUR, 32)
+    torch.nn.init.normal_(network.backbone.head.weight, std=3.0)
+    restored = network(torch.from_numpy(rapid_counts()), torch.full((2,), K)).counts
+    assert restored.min() >= 0
+    assert restored.isfinite().all()
+
+
+def test_blur_keeps_a_constant_image():
+    torch.testing.assert_close(gaussian_blur(torch.full((1, 2, 9, 30), 4.0), 2.4), torch.full((1, 2, 9, 30), 4.0))
+
+
+def test_the_deviance_is_smallest_at_the_mean_even_for_sparse_counts():
+    for mean in (0.05, 0.7, 12.0):
+        observed = torch.from_numpy(np.random.default_rng(3).poisson(mean, 20000)).double()
+        found = minimize_scalar(
+            lambda estimate, observed=observed: poisson_deviance(torch.tensor(estimate), observed).mean().item(),
+            bounds=(0.0, 5 * mean),
+            method="bounded",
+            options={"xatol": 1e-7},
+        )
+        assert found.x == pytest.approx(observed.mean().item(), rel=1e-4)
+
+
+def test_the_deviance_is_zero_at_equality_and_positive_elsewhere():
+    counts = torch.tensor([0.0, 1.0, 7.0])
+    torch.testing.assert_close(poisson_deviance(counts, counts), torch.zeros(3))
+    assert (poisson_deviance(counts + 1, counts) > 0).all()
+
+
+def test_the_loss_scales_the_estimate_by_the_targets_share_and_weighs_the_body():
+    target = torch.full((2, 1, 4, 4), 3.0)
+    body = torch.zeros_like(target)
+    body[..., :2] = 1
+    fitting = restoration_loss(target * 2, target, torch.full((2,), 0.5), body)
+    assert fitting.item() == pytest.approx(0.0, abs=1e-6)
+    wrong_outside, wrong_inside = target.clone() * 2, target.clone() * 2
+    wrong_outside[..., 2:], wrong_inside[..., :2] = 1.0, 1.0
+    share = torch.full((2,), 0.5)
+    outside = restoration_loss(wrong_outside, target, share, body)
+    assert restoration_loss(wrong_inside, target, share, body).item() == pytest.approx(3 * outside.item(), rel=1e-5)
