@@ -15,7 +15,7 @@ INSTALL_LINES = {"chromium": "apt-get install -y chromium"}
 
 @pytest.fixture
 def program(request):
-    """Path of the program named by `@pytest.mark.program(NAME)`-style indirect parametrisation.
+    """Path of the program that a test names: `parametrize("program", ["chromium"], indirect=True)`.
 
     Absent: the test skips and prints how to install it; with SCINTIFLOW_NO_SKIP set it fails instead.
     """

@@ -84,6 +84,21 @@ def test_one_command_ends_with_a_registered_model_and_a_report(project):
     assert set(client.get_registered_model("scintiflow").aliases) <= {"champion", "challenger"}
 
 
+@pytest.mark.parametrize("program", ["chromium"], indirect=True)
+def test_the_report_opens_in_a_browser_and_asks_nothing_of_a_network(project, program, tmp_path):
+    report = next((project / ".scintiflow" / "pipeline").rglob("restored/report.html"))
+    command = [
+        program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}", "--enable-logging=stderr",
+        f"--log-net-log={tmp_path}/net.json", "--dump-dom", report.as_uri(),
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "Held-out patients" in result.stdout
+    assert "CONSOLE" not in result.stderr
+    requested = set(re.findall(r'"url":"([a-z]+)://', (tmp_path / "net.json").read_text()))
+    assert requested <= {"file", "data", "chrome"}, requested
+
+
 def test_real_scan_comes_out_as_derived_dicom(project):
     written = list((project / ".scintiflow" / "pipeline").rglob("restored/*.dcm"))
     assert len(written) == 1
