@@ -80,8 +80,9 @@ def score_table() -> str:
     if not summaries:
         sys.exit("no finished evaluation under .scintiflow: run without --as-is first")
     summary = json.loads(summaries[-1].read_text(encoding="utf-8"))
+    data_range = f"data range L = {summary['data_range_counts']:g} counts"
     lines = [
-        f"{summary['patients']} held-out simulated children, data range L = {summary['data_range_counts']:g} counts.\n",
+        f"{summary['patients']} held-out simulated children, {data_range}.\n",
         "| method | " + " | ".join(title for title, _, _ in COLUMNS.values()) + " |",
         "|---" * (len(COLUMNS) + 1) + "|",
     ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.params import Params, load_params
+from scintiflow.params import Params, changed, load_params
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 cohort_app = typer.Typer(no_args_is_help=True, help="Deliveries of hospitals: check, de-identify, version.")
@@ -49,7 +49,7 @@ def phantom(
         typer.echo(f"Six ages drawn into {panel}")
         return
     changes = {name: value for name, value in {"children": children, "seed": seed}.items() if value is not None}
-    section = recipe.phantom.model_validate(recipe.phantom.model_dump() | changes)
+    section = changed(recipe.phantom, **changes)
     protocol = recipe.ingest.protocol
     summary = simulate_cohort(
         section,

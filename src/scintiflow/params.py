@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,6 +28,9 @@ class _Section(BaseModel):
     def sha256(self) -> str:
         """Hex SHA-256 of the section's values, independent of key order and comments."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+SectionType = TypeVar("SectionType", bound=_Section)
 
 
 class Protocol(_Section):
@@ -222,6 +225,19 @@ def load_params(base: Path, profile: Path | None = None) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         raise _readable(error, base, profile) from None
+
+
+def changed(section: SectionType, **changes: object) -> SectionType:
+    """A copy of a section with values from the command line, checked like those of a file."""
+    try:
+        return type(section).model_validate(section.model_dump() | changes)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ScintiflowError(
+            f"is wrong: {problem['msg']} (it is {problem['input']!r})",
+            where=f"--{'.'.join(str(part) for part in problem['loc'])}",
+            remedy="Give another value",
+        ) from None
 
 
 def parse_section(stage: str, text: str) -> _Section:

