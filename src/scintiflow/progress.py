@@ -51,12 +51,13 @@ class _TerminalBar(Bar):
 class _ThrottledBar(Bar):
     def __init__(self, label: str, total: int, seconds_between: float) -> None:
         super().__init__(label, total)
-        self._between, self._shown, self._started = seconds_between, 0.0, time.monotonic()
+        self._between, self._started = seconds_between, time.monotonic()
+        self._shown, self._shown_done = self._started, -1
 
     def _show(self, last: bool = False) -> None:
         now = time.monotonic()
-        if last or now - self._shown >= self._between:
-            self._shown = now
+        if self.done != self._shown_done and (last or now - self._shown >= self._between):
+            self._shown, self._shown_done = now, self.done
             self._emit(now - self._started, last)
 
     def _emit(self, seconds: float, last: bool) -> None:

@@ -1,5 +1,6 @@
 """One MLflow parent run for a pipeline run, one child run for each stage that really ran."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class StageRun:
 def open_client(where: Surroundings | None = None) -> MlflowClient:
     """A client for the tracking server; also tells MLflow's fluent functions where it is."""
     where = where or surroundings()
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what it says of its tables helps no one here
     mlflow.set_tracking_uri(where.tracking_uri)
     mlflow.set_registry_uri(where.tracking_uri)
     return MlflowClient(where.tracking_uri, registry_uri=where.tracking_uri)
