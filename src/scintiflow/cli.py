@@ -20,6 +20,7 @@ app.add_typer(pipeline_app, name="pipeline")
 Profile = Annotated[str, typer.Option(help="Overlay profiles/<name>.yaml; '' for the production recipe.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The recipe.")]
 DEFAULT_PARAMS = Path("params.yaml")
+INTERRUPTED = 130  # what typer returns for Ctrl-C
 
 
 def _load(params: Path, profile: str) -> Params:
@@ -157,18 +158,10 @@ def pipeline_compile(
 def main() -> None:
     """Entry point: a ScintiflowError is one sentence and exit code 2, no traceback."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False) or 0
     except ScintiflowError as error:
         _say(str(error))
         sys.exit(2)
-    except typer.Exit as finished:
-        sys.exit(finished.exit_code)
-    except typer.Abort:
-        _say("stopped")
-        sys.exit(130)
-    except KeyboardInterrupt:
-        _say("stopped; what was finished is kept, run the same command to go on")
-        sys.exit(130)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):
             show = getattr(error, "show", None)
@@ -181,6 +174,9 @@ def main() -> None:
             _say(str(error))
             sys.exit(1)
         raise
+    if code == INTERRUPTED:
+        _say("stopped; what was finished is kept, run the same command to go on")
+    sys.exit(code)
 
 
 def _say(sentence: str) -> None:

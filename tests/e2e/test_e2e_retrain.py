@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pydicom
@@ -158,6 +160,40 @@ def test_a_breaking_stage_exits_with_one_and_names_the_log(project):
     assert "Traceback" not in said
     assert re.search(r"stage \w+ failed: .*; the log is \S+pipeline\.log", said)
     assert runs(project, "broken")[1][0].info.status == "FAILED"
+
+
+def test_an_interrupted_run_is_marked_and_leaves_no_process(project):
+    change(project, tracking={"experiment": "interrupted"}, evaluate={"seed": 77})
+    command = [sys.executable, "-m", "scintiflow.cli", "retrain", "--profile", "tiny"]
+    try:
+        process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if "Evaluate" in line and "running" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        change(project, tracking={"experiment": "tiny"})
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    _, parents, children = runs(project, "interrupted")
+    assert {run.info.status for run in parents + children} == {"KILLED"}
+    deadline = time.monotonic() + 20
+    while running := processes_in(project):
+        assert time.monotonic() < deadline, running
+        time.sleep(0.2)
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of living processes that work in `folder`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == folder.resolve():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return [line for line in found if line]
 
 
 @pytest.mark.parametrize(

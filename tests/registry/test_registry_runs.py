@@ -29,7 +29,7 @@ def test_stages_of_one_pipeline_run_share_a_parent(client, tmp_path):
         run.tag("output.dataset.sha256", "d")
     with runs.stage_run("adapt_sam", {}, {}):
         pass
-    parent_id = runs.close_parent(True, {"a": {"b": 1}}, {"cohorts_sha256": "h"}, [picture])
+    parent_id = runs.close_parent("FINISHED", {"a": {"b": 1}}, {"cohorts_sha256": "h"}, [picture])
 
     parent = client.get_run(parent_id)
     found = children(client)
@@ -57,8 +57,18 @@ def test_a_failing_stage_fails_its_run_and_the_parent(client):
     assert run.data.tags["scintiflow.error"] == "ValueError: boom"
 
 
+def test_a_killed_pipeline_leaves_no_run_that_seems_to_run(client):
+    where = surroundings()
+    stage = runs.stage_run("train_cascade", {}, {})
+    stage.__enter__()  # and never leaves: the process was killed
+    parent_id = runs.close_parent("KILLED", {}, {}, [])
+    statuses = {run.info.status for run in client.search_runs([runs.experiment_id(client, where)])}
+    assert statuses == {"KILLED"}
+    assert client.get_run(parent_id).info.status == "KILLED"
+
+
 def test_nothing_ran_leaves_no_run_behind(client):
-    assert runs.close_parent(True, {}, {}, []) is None
+    assert runs.close_parent("FINISHED", {}, {}, []) is None
     assert client.search_runs([runs.experiment_id(client, surroundings())]) == []
 
 

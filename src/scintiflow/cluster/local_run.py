@@ -1,6 +1,7 @@
 """Retrain on this machine: the same graph through kfp.local, drawn stage by stage."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,18 +70,22 @@ def retrain_locally(params: Params, root: Path, console: Console) -> Outcome:
     write_json(folder / "request.json", request)
 
     log = folder / "pipeline.log"
-    with StageBoard(folder / "events.jsonl", console) as board:
-        succeeded = _run_process(folder, log, root, board)
-        if succeeded:
-            board.succeed()
     tags = {"cohorts_sha256": arguments["cohorts_sha256"], "truth_sha256": arguments["truth_sha256"]}
+    try:
+        with StageBoard(folder / "events.jsonl", console) as board:
+            succeeded = _run_process(folder, log, root, board)
+            if succeeded:
+                board.succeed()
+    except KeyboardInterrupt:
+        close_parent("KILLED", params.model_dump(), tags, [log])
+        raise
     if not succeeded:
-        close_parent(False, params.model_dump(), tags, [log])
+        close_parent("FAILED", params.model_dump(), tags, [log])
         raise _failure(board, log)
 
     outputs = {name: Path(path) for name, path in read_json(folder / "result.json").items()}
     report = outputs["restored"] / "report.html"
-    parent = close_parent(True, params.model_dump(), tags, [report, log])
+    parent = close_parent("FINISHED", params.model_dump(), tags, [report, log])
     return Outcome(
         registration=read_json(outputs["registration"] / "registration.json"),
         report=report,
@@ -96,13 +101,15 @@ def _run_process(folder: Path, log: Path, root: Path, board: StageBoard) -> bool
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "scintiflow.cluster.local_process", str(folder / "request.json")]
     with log.open("w", encoding="utf-8") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=root)
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=root, start_new_session=True
+        )
         try:
             while process.poll() is None:
                 board.update()
                 time.sleep(0.2)
         except BaseException:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # the stage is a child of the pipeline's process
             process.wait()
             raise
     return process.returncode == 0

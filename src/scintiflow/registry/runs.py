@@ -124,8 +124,11 @@ def _create_parent(client: MlflowClient, where: Surroundings) -> Run:
     )
 
 
-def close_parent(succeeded: bool, params: dict, tags: dict[str, str], artifacts: list[Path]) -> str | None:
-    """End the parent run with the recipe and the pages that belong to all; None if no stage opened one."""
+def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: list[Path]) -> str | None:
+    """End the parent run with the recipe and the pages that belong to all; None if no stage opened one.
+
+    `status` is FINISHED, FAILED or KILLED; a stage that could not say so itself gets it too.
+    """
     where = surroundings()
     client = open_client(where)
     parent = find_parent(client, where)
@@ -138,7 +141,10 @@ def close_parent(succeeded: bool, params: dict, tags: dict[str, str], artifacts:
         client.set_tag(run_id, f"scintiflow.{name}", value)
     for path in artifacts:
         client.log_artifact(run_id, str(path))
-    client.set_terminated(run_id, "FINISHED" if succeeded else "FAILED")
+    left_running = f"tags.`{PARENT_TAG}` = '{run_id}' and attributes.status = 'RUNNING'"
+    for child in client.search_runs([parent.info.experiment_id], filter_string=left_running):
+        client.set_terminated(child.info.run_id, status)
+    client.set_terminated(run_id, status)
     return run_id
 
 
