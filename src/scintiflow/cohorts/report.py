@@ -46,6 +46,12 @@ figure{display:inline-block;margin:.5rem 1rem .5rem 0}figcaption{font-size:.8em;
 {% for file in record.files if file.code %}<tr><td><code>{{ file.sha256[:16] or 'none' }}</code></td>
 <td>{{ file.outcome }}</td><td>{{ file.code }}</td><td>{{ file.detail }}</td></tr>
 {% endfor %}</table>{% endif %}
+{% if record.overrides %}<h2>Decisions by persons</h2>
+<table><tr><th>SHA-256</th><th>Code</th><th>By</th><th>On</th><th>Reason</th><th>Mended file</th></tr>
+{% for made in record.overrides %}<tr><td><code>{{ made.sha256[:16] }}</code></td><td>{{ made.code }}</td>
+<td>{{ made.by }}</td><td>{{ made.on }}</td><td>{{ made.reason }}</td>
+<td><code>{{ made.mended_sha256[:16] }}</code></td></tr>
+{% endfor %}</table>{% endif %}
 {% if record.warnings %}<h2>Warnings</h2>
 <table>{% for code, sentence in record.warnings.items() %}<tr><td>{{ code }}</td><td>{{ sentence }}</td></tr>
 {% endfor %}</table>{% endif %}

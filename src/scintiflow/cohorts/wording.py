@@ -6,6 +6,14 @@ from scintiflow.cohorts.add import CohortReport
 from scintiflow.cohorts.report import REPORT
 
 
+def path_lines(report: CohortReport) -> Iterator[str]:
+    """Where the files lie that were set aside. Paths may name patients: for the hospital's screen alone."""
+    for entry in report.ledger.entries:
+        if entry.code and not entry.is_kept:
+            for path in report.locations.get(entry.sha256, []):
+                yield f"  {entry.code}  {entry.sha256[:12] or '-'}  {path}"
+
+
 def report_lines(report: CohortReport) -> Iterator[str]:
     """One line on the cohort, one for each reason with its remedy, one on what was done."""
     record = report.ledger.to_json()

@@ -20,11 +20,11 @@ def read_scan(path: Path) -> Scan:
     return scan_of(open_object(path))
 
 
-def scan_of(opened: Opened) -> Scan:
-    """The scan in a parsed file. Raises Rejection."""
+def scan_of(opened: Opened, overruled: frozenset[Reason] = frozenset()) -> Scan:
+    """The scan in a parsed file. Raises Rejection; not for a reason that a named person has `overruled`."""
     with silenced():
         try:
-            return _scan(opened.dataset)
+            return _scan(opened.dataset, overruled)
         except Rejection:
             raise
         except (MemoryError, RecursionError):
@@ -33,8 +33,8 @@ def scan_of(opened: Opened) -> Scan:
             raise Rejection(Reason.CORRUPT, type(error).__name__) from None
 
 
-def _scan(dataset: Dataset) -> Scan:
-    warnings: set[str] = set()
+def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
+    warnings: set[str] = {Notice.OVERRULED.name} if overruled else set()
     _check_kind(dataset, warnings)
     _check_uids(dataset)
     check_transfer_syntax(dataset)
@@ -42,11 +42,11 @@ def _scan(dataset: Dataset) -> Scan:
     if not patient_id:
         raise Rejection(Reason.NO_PATIENT_ID)
     spacing = header.pixel_spacing(dataset)
-    velocity, inferred = header.table_velocity(dataset, warnings)
+    velocity, inferred = header.table_velocity(dataset, warnings, Reason.VELOCITY_CONFLICT in overruled)
     acquired = header.acquired(dataset, warnings)
     header.check_radionuclide(dataset)
     all_counts = decode_frames(dataset)
-    _check_count_sum(dataset, all_counts, warnings)
+    _check_count_sum(dataset, all_counts, warnings, Reason.DERIVED_INPUT in overruled)
     counts, views = _oriented_views(dataset, all_counts, warnings)
     for view in counts:
         if not view.any():
@@ -111,14 +111,14 @@ def _check_uids(dataset: Dataset) -> None:
             raise Rejection(Reason.UID_MISMATCH, in_object)
 
 
-def _check_count_sum(dataset: Dataset, counts: np.ndarray, warnings: set[str]) -> None:
+def _check_count_sum(dataset: Dataset, counts: np.ndarray, warnings: set[str], trusted: bool) -> None:
     """A derived or possibly lossy image is believed only if CountsAccumulated is the sum of its pixels."""
     stated = header.number(dataset, "CountsAccumulated")
     intact = stated is not None and int(stated) == int(counts.sum(dtype=np.int64))
     if may_have_lost(dataset) and not intact:
         raise Rejection(Reason.LOSSY, "reversibility not shown")
     if str(_values(dataset, "ImageType")[0]).upper() != "ORIGINAL":
-        if not intact:
+        if not intact and not trusted:
             raise Rejection(Reason.DERIVED_INPUT)
         warnings.add(Notice.DERIVED_LOSSLESS.name)
     if stated and not intact:
