@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 
 from scintiflow.dicom import allowlist, codes
 from scintiflow.dicom.reasons import Reason, Rejection
@@ -12,6 +14,7 @@ from scintiflow.dicom.reasons import Reason, Rejection
 SHORTEST_TOKEN = 3
 SHORTEST_NUMBER = 6  # shorter digit strings meet by chance with measured numbers
 LARGEST_BINARY = 2**16
+PIXEL_DATA = Tag(0x7FE0, 0x0010)
 TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC", "UI", "DA", "DT", "AE", "UR", "CS"}
 FIXED_WORDS = (
     "ISO_IR 100 ISO_IR 192 ORIGINAL DERIVED PRIMARY SECONDARY WHOLE BODY WHOLEBODY EMISSION MONOCHROME2 YES MODIFIED "
@@ -58,15 +61,20 @@ def _vocabulary(rules: Mapping[str, allowlist.Rule]) -> Iterator[str]:
 
 
 def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
+    for raw in list(dataset.elements()):
+        try:
+            element = dataset[raw.tag]
+            value, vr = element.value, element.VR
+        except Exception:  # a value that is no number or no text of its kind: its bytes are looked for
+            value, vr = raw.value, "UN"
+        if vr == "SQ":
+            for item in value or []:
                 yield from _texts(item)
-        elif element.VR in TEXT_VRS and element.value not in (None, ""):
-            several = element.value if element.VM > 1 else [element.value]
-            yield from ((element.VR, str(value).strip(" \0")) for value in several)
-        elif element.VR in ("UN", "OB") and element.keyword != "PixelData" and _is_text(element.value):
-            yield "LO", element.value.decode("latin-1").strip(" \0")
+        elif vr in TEXT_VRS and value not in (None, ""):
+            several = value if isinstance(value, MultiValue) else [value]
+            yield from ((vr, str(one).strip(" \0")) for one in several)
+        elif vr in ("UN", "OB") and raw.tag != PIXEL_DATA and _is_text(value):
+            yield "LO", value.decode("latin-1").strip(" \0")
 
 
 def _is_text(value: object) -> bool:

@@ -25,6 +25,7 @@ from scintiflow.dicom.reasons import Reason, Rejection
 
 LARGEST_FILE_BYTES = 128 * 2**20
 LARGEST_INFLATED_BYTES = 256 * 2**20
+DEEPEST_NESTING = 12  # sequences in sequences; real objects have four
 ARCHIVE_MARKS = (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ\x00")
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -90,7 +91,11 @@ def parse(content: bytes) -> Dataset:
         raise Rejection(Reason.DICOMDIR)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         raise Rejection(Reason.NO_TRANSFER_SYNTAX)
+    if not len(dataset):  # what the parser returns when encapsulated pixels end before their time
+        raise Rejection(Reason.TRUNCATED)
     _refuse_cut_values(dataset)
+    with silenced():
+        _refuse_depth(dataset, DEEPEST_NESTING)
     return dataset
 
 
@@ -142,3 +147,20 @@ def _refuse_cut_values(dataset: Dataset) -> None:
             held = 0 if element.value is None else len(element.value)
             if held < element.length:
                 raise Rejection(Reason.TRUNCATED, f"{element.tag} holds {held} of {element.length} bytes")
+
+
+def _refuse_depth(dataset: Dataset, levels: int) -> None:
+    """Sequences are parsed when they are first looked at, each level by itself: so a bomb never unfolds."""
+    if levels == 0:
+        raise Rejection(Reason.LIMIT_EXCEEDED, f"more than {DEEPEST_NESTING} levels of sequences")
+    for element in list(dataset.elements()):
+        if element.VR != "SQ":
+            continue
+        try:
+            items = list(dataset[element.tag].value or [])
+        except RecursionError:
+            raise Rejection(Reason.LIMIT_EXCEEDED, "nesting") from None
+        except Exception as error:
+            raise Rejection(Reason.CORRUPT, type(error).__name__) from None
+        for item in items:
+            _refuse_depth(item, levels - 1)

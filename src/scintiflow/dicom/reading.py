@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageStorage
 
 from scintiflow.dicom import header
@@ -13,6 +14,8 @@ from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_ha
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import BOTH_VIEWS, Scan
 from scintiflow.dicom.views import find_views, photopeak_frames, turned
+
+FIRST_OF_IMAGE = Tag("Rows")
 
 
 def read_scan(path: Path) -> Scan:
@@ -76,6 +79,9 @@ def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
 
 
 def _check_kind(dataset: Dataset, warnings: set[str]) -> None:
+    images = (NuclearMedicineImageStorage, SecondaryCaptureImageStorage)
+    if dataset.get("SOPClassUID") in images and max(dataset.keys()) < FIRST_OF_IMAGE:
+        raise Rejection(Reason.TRUNCATED, "the header ends before the image")
     if header.text(dataset, "Modality") != "NM":
         raise Rejection(Reason.WRONG_MODALITY)
     if dataset.get("SOPClassUID") == SecondaryCaptureImageStorage:
@@ -85,7 +91,7 @@ def _check_kind(dataset: Dataset, warnings: set[str]) -> None:
     kinds = [str(value).replace("_", " ").upper() for value in _values(dataset, "ImageType")]
     if "WHOLE BODY" not in kinds[2:3] or "EMISSION" not in (*kinds[3:4], *(() if kinds[3:4] else ("EMISSION",))):
         raise Rejection(Reason.WRONG_IMAGE_TYPE)
-    if header.text(dataset, "BurnedInAnnotation") == "YES":
+    if header.text(dataset, "BurnedInAnnotation").upper() == "YES":
         raise Rejection(Reason.BURNED_IN)
     slope, intercept = header.number(dataset, "RescaleSlope"), header.number(dataset, "RescaleIntercept")
     if slope not in (None, 1.0) or intercept not in (None, 0.0):
