@@ -479,6 +479,15 @@ def _iodine(dataset: Dataset) -> None:
 
 
 _changed("iodine", _iodine, "quarantined WRONG_RADIONUCLIDE")
+
+
+def _window_of_iodine(dataset: Dataset) -> None:
+    limits = dataset.EnergyWindowInformationSequence[0].EnergyWindowRangeSequence[0]
+    limits.EnergyWindowLowerLimit, limits.EnergyWindowUpperLimit = "328", "400"
+
+
+_changed("energy window of iodine", _window_of_iodine, "quarantined WRONG_RADIONUCLIDE")
+_changed("no energy window described", put(EnergyWindowInformationSequence=[]))
 _changed("no radionuclide named", put(RadiopharmaceuticalInformationSequence=[]))
 
 # --- velocity -----------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ def photopeak_frames(dataset: Dataset, frames: int, warnings: set[str]) -> list[
     """Indices of the frames in the energy window that holds 140 keV. Raises Rejection."""
     windows = _vector(dataset, "EnergyWindowVector", frames)
     described = dataset.get("EnergyWindowInformationSequence") or []
+    with_limits = [item for item in described if item.get("EnergyWindowRangeSequence")]
+    if with_limits and not any(holds_photopeak(item) for item in with_limits):
+        raise Rejection(Reason.WRONG_RADIONUCLIDE, "no energy window holds 140 keV")
     if windows is None or len(set(windows)) == 1:
         return list(range(frames))
     if not all(1 <= window <= len(described) for window in windows):
