@@ -18,7 +18,7 @@ from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom import header
 from scintiflow.dicom.deidentification import deidentified_file
 from scintiflow.dicom.identity import IdentityKey
-from scintiflow.dicom.opening import LARGEST_FILE_BYTES, Opened, parse, read_regular_file
+from scintiflow.dicom.opening import LARGEST_FILE_BYTES, Opened, parse, read_regular_file, untrusted
 from scintiflow.dicom.reading import scan_of
 from scintiflow.dicom.reasons import Outcome, Reason, Rejection
 from scintiflow.files import sha256_file
@@ -65,6 +65,7 @@ def take_in(job: Job, key: IdentityKey, staging: Path) -> Intake:
     try:
         opened = Opened(parse(content), sha256)
         scan = scan_of(opened, overruled)
+        patient_check = _patient_check(opened, key)
         written = deidentified_file(opened, scan, key, overruled)
         readable = scan_of(Opened(parse(written), ""))  # what everybody after us reads; it holds no identity
         if not np.array_equal(readable.counts, scan.counts):
@@ -81,7 +82,7 @@ def take_in(job: Job, key: IdentityKey, staging: Path) -> Intake:
         warnings=scan.warnings,
         scan=readable.summary(),
         object_sha256=hashlib.sha256(written).hexdigest(),
-        patient_check=_patient_check(opened, key),
+        patient_check=patient_check,
         path=f"{readable.patient_id}/{key.study(scan.study_uid)}/{key.instance(scan.instance_uid)}.dcm",
     )
     return Intake(entry, staged)
@@ -121,7 +122,8 @@ def _lost(path: Path, why: Lost) -> Intake:
 
 def _patient_check(opened: Opened, key: IdentityKey) -> str:
     """A mark of birth date and sex; empty if the object does not give both."""
-    born, sex = (header.text(opened.dataset, name) for name in ("PatientBirthDate", "PatientSex"))
+    with untrusted():
+        born, sex = (header.text(opened.dataset, name) for name in ("PatientBirthDate", "PatientSex"))
     return key.check("birth", born, sex) if born.strip("0") and sex else ""
 
 

@@ -76,27 +76,33 @@ def parse(content: bytes) -> Dataset:
     """A dataset from the bytes of a Part 10 file (PS3.10). Raises Rejection."""
     if content[128:132] != b"DICM":
         raise Rejection(_what_it_is(content))
+    with untrusted():
+        dataset = pydicom.dcmread(BytesIO(_inflatable(content)))
+        if dataset.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
+            raise Rejection(Reason.DICOMDIR)
+        if not dataset.file_meta.get("TransferSyntaxUID"):
+            raise Rejection(Reason.NO_TRANSFER_SYNTAX)
+        if not len(dataset):  # what the parser returns when encapsulated pixels end before their time
+            raise Rejection(Reason.TRUNCATED)
+        _refuse_cut_values(dataset)
+        _refuse_depth(dataset, DEEPEST_NESTING)
+    return dataset
+
+
+@contextmanager
+def untrusted() -> Iterator[None]:
+    """Whatever the block meets in a file becomes a Rejection; nothing that quotes the file is said or raised."""
     with silenced():
         try:
-            dataset = pydicom.dcmread(BytesIO(_inflatable(content)))
+            yield
         except Rejection:
             raise
         except EOFError:
             raise Rejection(Reason.TRUNCATED) from None
         except (MemoryError, RecursionError, OverflowError):
             raise Rejection(Reason.LIMIT_EXCEEDED) from None
-        except Exception as error:  # a parser fed with garbage may raise anything; its message may quote the file
+        except Exception as error:  # parsers and decoders fed with garbage may raise anything
             raise Rejection(Reason.CORRUPT, type(error).__name__) from None
-    if dataset.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
-        raise Rejection(Reason.DICOMDIR)
-    if not dataset.file_meta.get("TransferSyntaxUID"):
-        raise Rejection(Reason.NO_TRANSFER_SYNTAX)
-    if not len(dataset):  # what the parser returns when encapsulated pixels end before their time
-        raise Rejection(Reason.TRUNCATED)
-    _refuse_cut_values(dataset)
-    with silenced():
-        _refuse_depth(dataset, DEEPEST_NESTING)
-    return dataset
 
 
 @contextmanager
@@ -156,11 +162,5 @@ def _refuse_depth(dataset: Dataset, levels: int) -> None:
     for element in list(dataset.elements()):
         if element.VR != "SQ":
             continue
-        try:
-            items = list(dataset[element.tag].value or [])
-        except RecursionError:
-            raise Rejection(Reason.LIMIT_EXCEEDED, "nesting") from None
-        except Exception as error:
-            raise Rejection(Reason.CORRUPT, type(error).__name__) from None
-        for item in items:
+        for item in dataset[element.tag].value or []:
             _refuse_depth(item, levels - 1)

@@ -9,7 +9,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageStorage
 
 from scintiflow.dicom import header
-from scintiflow.dicom.opening import Opened, open_object, silenced
+from scintiflow.dicom.opening import Opened, open_object, untrusted
 from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_have_lost
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import BOTH_VIEWS, Scan
@@ -25,15 +25,8 @@ def read_scan(path: Path) -> Scan:
 
 def scan_of(opened: Opened, overruled: frozenset[Reason] = frozenset()) -> Scan:
     """The scan in a parsed file. Raises Rejection; not for a reason that a named person has `overruled`."""
-    with silenced():
-        try:
-            return _scan(opened.dataset, overruled)
-        except Rejection:
-            raise
-        except (MemoryError, RecursionError):
-            raise Rejection(Reason.LIMIT_EXCEEDED) from None
-        except Exception as error:  # malformed values may raise anything; the message may quote them
-            raise Rejection(Reason.CORRUPT, type(error).__name__) from None
+    with untrusted():
+        return _scan(opened.dataset, overruled)
 
 
 def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
