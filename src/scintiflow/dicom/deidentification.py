@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import NuclearMedicineImageStorage
 
 from scintiflow.dicom import header
-from scintiflow.dicom.allowlist import ALLOWED, pruned
+from scintiflow.dicom.allowlist import pruned
 from scintiflow.dicom.codes import DEIDENTIFICATION_METHODS, TECHNETIUM_99M, VIEW_CODES, VIEW_ORIENTATION
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.leaks import refuse_identifiers
@@ -91,10 +91,7 @@ def _basic_profile(source: Dataset) -> Dataset:
 
     The profile treats each attribute by itself, so applying it to the others, which go anyway, changes nothing.
     """
-    profiled = Dataset()
-    for keyword in ALLOWED:
-        if keyword in source:
-            profiled.add(copy.deepcopy(source[keyword]))
+    profiled = pruned(source)
     present = {(element.tag.group, element.tag.element) for element in profiled.iterall()}
     rules = {tag: action for tag, action in _profile_rules().items() if len(tag) > 2 or tag in present}
     simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=lambda: rules)

@@ -107,16 +107,22 @@ def untrusted() -> Iterator[None]:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Neither pydicom's warnings nor its log records appear: they quote values, and so identity."""
-    logger = logging.getLogger("pydicom")
+    """Neither pydicom's warnings nor its log records appear: they quote values, and so identity.
+
+    It does not even look for malformed values meanwhile: what counts for us, we check ourselves.
+    """
+    logger, config = logging.getLogger("pydicom"), pydicom.config.settings
     level = logger.level
+    modes = config.reading_validation_mode, config.writing_validation_mode
     logger.setLevel(logging.CRITICAL + 1)
+    config.reading_validation_mode = config.writing_validation_mode = pydicom.config.IGNORE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)
+        config.reading_validation_mode, config.writing_validation_mode = modes
 
 
 def _what_it_is(content: bytes) -> Reason:
