@@ -18,7 +18,7 @@ from scintiflow.files import sha256_tree
 
 CHILDREN = 6
 # the moments of a run: it holds the lock, checks files, writes objects, commits
-SIGNS = (".staging-ward", ".staging-ward/*.dcm", "ward/*/*/*.dcm", "ward/cohort.html")
+SIGNS = (".staging-ward@*", ".staging-ward@*/*.dcm", "ward/*/*/*.dcm", "ward/cohort.html")
 PROGRAM = Path(__file__).with_name("add_in_a_process.py")
 
 

@@ -5,6 +5,7 @@ import time
 import pytest
 from fatal_work import fatal
 
+from scintiflow.cohorts import intake
 from scintiflow.cohorts.workers import Lost, supervised
 
 
@@ -36,3 +37,13 @@ def test_memory_is_bounded():
 def test_an_error_of_the_work_itself_is_raised():
     with pytest.raises(OSError, match="No space"):
         results(["file", "raises", "other"])
+
+
+@pytest.mark.parametrize(("why", "code"), [(Lost.DIED, "CORRUPT"), (Lost.LATE, "TOO_SLOW")])
+def test_a_lost_file_is_quarantined_with_its_hash(tmp_path, monkeypatch, why, code):
+    path = tmp_path / "file.dcm"
+    path.write_bytes(b"content")
+    monkeypatch.setattr(intake, "supervised", lambda function, jobs, **options: [(job, why) for job in jobs])
+    ((found, result),) = intake.take_in_all([intake.Job(path)], b"", tmp_path, 1)
+    assert (found, result.entry.outcome, result.entry.code) == (path, "quarantined", code)
+    assert result.entry.sha256 == "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"

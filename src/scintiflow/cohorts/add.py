@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from scintiflow.files import sha256_file, whole_file, write_json
 from scintiflow.params import Protocol
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+STAGING = ".staging-"  # then the cohort's name and '@', which no name holds
 OURS = (".dcm", ".json", ".html")  # what this module writes: nothing else is ever removed
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -199,13 +201,22 @@ def _staging(cohorts: Path, name: str, dry_run: bool) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
         return
-    staging = cohorts / f".staging-{name}"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
+    for abandoned in cohorts.glob(f"{STAGING}{name}@*"):
+        _remove_abandoned(abandoned)
+    staging = Path(tempfile.mkdtemp(prefix=f"{STAGING}{name}@", dir=cohorts))
     try:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _remove_abandoned(staging: Path) -> None:
+    """What a killed run left; its workers may still be writing their last file."""
+    for _ in range(20):
+        shutil.rmtree(staging, ignore_errors=True)
+        if not staging.exists():
+            return
+        time.sleep(0.1)
 
 
 def _taken_in(
@@ -247,8 +258,10 @@ def _write(folder: Path, ledger: Ledger, staged: dict[str, Path]) -> None:
                 where=target,
                 remedy="Fetch the cohort again with `dvc pull`, or add (or name) the file it was made from as well",
             )
-        with whole_file(target) as partial:
-            shutil.copyfile(staged[entry.object_sha256], partial)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged[entry.object_sha256].chmod(0o644)
+        staged[entry.object_sha256].replace(target)
+    os.sync()  # once for all objects, before the record that names them
     with whole_file(folder / REPORT) as partial:
         partial.write_text(render_report(folder, ledger), encoding="utf-8")
     write_json(folder / LEDGER, ledger.to_json())
