@@ -131,6 +131,13 @@ def test_a_mended_file_takes_the_place_of_the_other(tmp_path):
     saved(standard, wrong)
     assert codes(add(export, cohorts)) == ["NO_STANDARD", "VELOCITY_UNITS"]
     mended = saved(tmp_path / "mended.dcm", standard_object(0))
+    half_mended = standard_object(0)
+    half_mended.ScanVelocity, half_mended.PatientID = "20", "MRN4711001 "
+    half = saved(tmp_path / "half-mended.dcm", half_mended)
+    before = sha256_tree(cohorts / "ward")
+    with pytest.raises(ScintiflowError, match="VELOCITY_UNITS"):
+        back([half], cohorts, mends=sha256_file(standard))
+    assert sha256_tree(cohorts / "ward") == before
     with pytest.raises(ScintiflowError, match="cannot be overruled"):
         back([standard], cohorts)
     report = back([mended], cohorts, mends=sha256_file(standard)[:16])

@@ -457,6 +457,22 @@ _changed("one view alone", lambda dataset: _one_view(dataset, 0), "quarantined I
 _several(
     "views in two files", lambda seed: halves(standard_object, seed), *["unpaired NO_RAPID"] * 2, warns="VIEWS_JOINED"
 )
+
+
+def _told_by_names(seed: int) -> list[Dataset]:
+    made = halves(standard_object, seed)
+    for dataset, name in zip(made, ("ANTERIOR_H1", "POSTERIOR_H2"), strict=True):
+        dataset.ImageID = name
+        _blind(dataset.DetectorInformationSequence[0], 0)
+    return made
+
+
+_several(
+    "views in two files, told by their names",
+    _told_by_names,
+    *["unpaired NO_RAPID"] * 2,
+    warns="VIEWS_JOINED VIEW_INFERRED",
+)
 _several(
     "a pair in four files",
     lambda seed: [*halves(standard_object, seed), *halves(rapid_object, seed)],

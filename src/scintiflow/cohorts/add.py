@@ -102,7 +102,7 @@ def update_cohort(
         _check_key(before, key, folder)
         overrides = _without_repetition([*(before.overrides if before else ()), *decide(before)])
         codes = overruled_codes(overrides)
-        entries, staged, locations = _taken_in([Job(path, codes) for path in paths], key, staging, workers)
+        entries, staged, locations = _taken_in([Job(path, codes) for path in paths], key, staging, workers, dry_run)
         earlier = before.entries if before else ()
         mended = {override.sha256 for override in overrides if override.mended_sha256}
         entries = _still_joined(join_views(entries, staged, key, staging, mended), earlier)
@@ -220,13 +220,13 @@ def _remove_abandoned(staging: Path) -> None:
 
 
 def _taken_in(
-    jobs: list[Job], key: IdentityKey, staging: Path, workers: int | None
+    jobs: list[Job], key: IdentityKey, staging: Path, workers: int | None, dry_run: bool
 ) -> tuple[list[Entry], dict[str, Path], dict[str, list[Path]]]:
     workers = max(1, min(workers or os.cpu_count() or 1, len(jobs)))
     entries: list[Entry] = []
     staged: dict[str, Path] = {}
     locations: dict[str, list[Path]] = defaultdict(list)
-    for path, intake in take_in_all(jobs, key, staging, workers):
+    for path, intake in take_in_all(jobs, key, staging, workers, only_halves=dry_run):
         entries.append(intake.entry)
         locations[intake.entry.sha256].append(path)
         if intake.staged is not None:

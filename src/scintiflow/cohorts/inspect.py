@@ -11,9 +11,11 @@ import numpy as np
 from pydicom.dataset import Dataset
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from scintiflow import progress
 from scintiflow.cohorts.intake import LONGEST_SECONDS_PER_FILE, walk
+from scintiflow.cohorts.wording import shown_path
 from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom import header
 from scintiflow.dicom.opening import open_object, silenced
@@ -88,7 +90,7 @@ def as_table(found: list[tuple[Path, Inspection]], show_paths: bool) -> Renderab
     if several:
         table = Table("file", *(["path"] if show_paths else []), *FACTS, "verdict", "warnings")
         for path, seen in found:
-            shown = [str(path)] if show_paths else []
+            shown = [Text(shown_path(path))] if show_paths else []  # never as markup
             facts = [seen.facts.get(name, "") for name in FACTS]
             table.add_row(seen.sha256[:12] or "-", *shown, *facts, _verdict(seen), " ".join(seen.warnings))
     else:

@@ -54,8 +54,11 @@ def walk(export: Path) -> list[Path]:
     return sorted(found)
 
 
-def take_in(job: Job, key: IdentityKey, staging: Path) -> Intake:
-    """Check and de-identify one file. Never raises for what is in the file."""
+def take_in(job: Job, key: IdentityKey, staging: Path, only_halves: bool = False) -> Intake:
+    """Check and de-identify one file. Never raises for what is in the file.
+
+    `only_halves`: stage nothing but single views, which must be looked at to join them (a dry run).
+    """
     try:
         content = read_regular_file(job.path)
     except Rejection as rejection:
@@ -74,8 +77,9 @@ def take_in(job: Job, key: IdentityKey, staging: Path) -> Intake:
         if rejection.reason is Reason.NOT_DICOM and job.path.suffix.lower() in DICOM_SUFFIXES:
             rejection = Rejection(Reason.CORRUPT, "named like a DICOM file")
         return Intake(rejected(sha256, rejection))
-    staged = staging / f"{sha256}.dcm"
-    staged.write_bytes(written)  # not synced: a staging folder is worth nothing after a crash
+    staged = None if only_halves and len(readable.views) != 1 else staging / f"{sha256}.dcm"
+    if staged is not None:
+        staged.write_bytes(written)  # not synced: a staging folder is worth nothing after a crash
     entry = Entry(
         sha256=sha256,
         outcome=Outcome.ACCEPTED.value,
@@ -88,7 +92,9 @@ def take_in(job: Job, key: IdentityKey, staging: Path) -> Intake:
     return Intake(entry, staged)
 
 
-def take_in_all(jobs: list[Job], key: IdentityKey, staging: Path, workers: int) -> Iterator[tuple[Path, Intake]]:
+def take_in_all(
+    jobs: list[Job], key: IdentityKey, staging: Path, workers: int, only_halves: bool = False
+) -> Iterator[tuple[Path, Intake]]:
     """`take_in` for every job, in the order of completion, over `workers` processes.
 
     A file whose decoder kills its process is CORRUPT, one that takes too long is TOO_SLOW; neither stops
@@ -97,7 +103,7 @@ def take_in_all(jobs: list[Job], key: IdentityKey, staging: Path, workers: int) 
     if not jobs:
         return
     work = supervised(
-        partial(take_in, key=key, staging=staging),
+        partial(take_in, key=key, staging=staging, only_halves=only_halves),
         jobs,
         workers=workers,
         seconds=LONGEST_SECONDS_PER_FILE,

@@ -13,6 +13,7 @@ from scintiflow.cohorts.add import CohortReport, update_cohort
 from scintiflow.cohorts.ledger import Entry, Ledger, Override
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.opening import read_regular_file
+from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import OVERRULABLE, Outcome, Reason, Rejection
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file
@@ -94,6 +95,12 @@ def _mended(files: list[Path], mends: str) -> Decision:
         old = _quarantined(ledger, mends)
         if old.sha256 == new:
             raise ScintiflowError("the file is as it was", where=new[:16], remedy="Name the mended file")
+        try:
+            read_scan(files[0])
+        except Rejection as rejection:
+            raise ScintiflowError(
+                f"the mended file has a fault itself: {rejection}", where=new[:16], remedy=rejection.reason.remedy
+            ) from None
         return [(old, new)]
 
     return decide
