@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bad_inputs import halves
 from dicom_samples import KEY, PROTOCOL, rapid_object, save_child, standard_counts, standard_object
 from filelock import FileLock
 from pydicom.data import get_testdata_file
 
-from scintiflow.cohorts import intake
+from scintiflow.cohorts import add as add_module
 from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.ledger import Entry, Ledger
 from scintiflow.cohorts.report import render_report
+from scintiflow.cohorts.wording import path_lines, report_lines
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.whole_body import save_object
@@ -128,22 +130,6 @@ def test_any_number_of_workers_gives_the_same_bytes(export, tmp_path):
     assert sha256_tree(one.folder) == sha256_tree(two.folder)
 
 
-def test_a_file_that_kills_its_reader_stops_nothing(tmp_path, monkeypatch):
-    save_child(tmp_path / "export", 0)
-
-    def dies(*arguments):
-        raise intake.BrokenProcessPool
-
-    def broken(paths, key, staging, workers, unsettled):
-        unsettled.extend(paths)
-        return []
-
-    monkeypatch.setattr(intake, "_pooled", broken)
-    monkeypatch.setattr(intake.ProcessPoolExecutor, "submit", dies)
-    report = add(tmp_path / "export", tmp_path / "cohorts", workers=2)
-    assert codes(report) == {"CORRUPT": 2}
-
-
 def test_a_later_delivery_finds_its_partner_and_moves_nothing(tmp_path):
     rapid, _ = save_child(tmp_path / "export", 0)
     save_child(tmp_path / "export", 1)
@@ -165,7 +151,7 @@ def test_an_interrupted_run_is_completed_by_the_next(export, tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("scintiflow.cohorts.add.write_json", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ScintiflowError, match="No space"):
         add(export, tmp_path / "cohorts")
     monkeypatch.undo()
     assert sha256_tree(add(export, tmp_path / "cohorts").folder) == whole
@@ -175,6 +161,38 @@ def test_dry_run_writes_nothing(export, tmp_path):
     report = add(export, tmp_path / "cohorts", dry_run=True)
     assert report.ledger.outcomes["accepted"] == 4
     assert not (tmp_path / "cohorts").exists()
+
+
+def test_dry_run_stages_no_objects_and_still_joins_views(tmp_path, monkeypatch):
+    export = tmp_path / "export"
+    _, standard = save_child(export, 0)
+    standard.unlink()
+    for number, half in enumerate(halves(standard_object, 0)):
+        quietly(export / f"view{number}.dcm", half)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    seen: list[int] = []
+    settle = add_module.settle
+
+    def looked(*arguments):
+        seen.append(len(list(temporary.rglob("*.dcm"))))
+        return settle(*arguments)
+
+    monkeypatch.setattr(add_module, "settle", looked)
+    assert codes(add(export, tmp_path / "cohorts", dry_run=True)) == {"accepted": 3}
+    assert seen == [3]  # two halves and what they make; not the rapid scan
+    assert list(temporary.iterdir()) == []
+
+
+def test_paths_are_shown_on_demand_and_cannot_steer_the_terminal(export, tmp_path):
+    (export / "evil\x1b[2J\n.dcm").write_bytes(b"nothing more")
+    report = add(export, tmp_path / "cohorts")
+    lines = list(path_lines(report))
+    assert any(line.startswith("  LOSSY") and line.endswith("/lossy.dcm") for line in lines)
+    assert all(line.isprintable() for line in lines)
+    assert not any("child0" in line for line in lines)
+    assert "Berra" not in "".join(report_lines(report))
 
 
 def quietly(path: Path, dataset) -> None:

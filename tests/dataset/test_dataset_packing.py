@@ -142,3 +142,18 @@ def test_stage_names_the_missing_cohort(cohorts, tmp_path):
         ingest.run(
             PARAMS.model_copy(update={"cohorts": ["absent"]}), ingest.Inputs(cohorts), outputs, SilentTracker()
         )
+
+
+def test_an_unusual_position_is_marked_and_the_residual_is_kept(cohorts, tmp_path):
+    usual = pack_cohorts([cohorts / "ward"], PARAMS, tmp_path / "usual", workers=1)
+    assert usual.numbers["warned_pairs"] == 0
+    table = Dataset.open(tmp_path / "usual").table
+    assert table["residual_anterior"].between(0, 0.5).all()
+    assert table["residual_posterior"].between(0, 0.5).all()
+    shift = usual.numbers["shift_mm_largest"]
+    narrow = PARAMS.model_copy(update={"largest_shift_mm": 1.5 * shift})
+    report = pack_cohorts([cohorts / "ward"], narrow, tmp_path / "narrow", workers=1)
+    assert report.numbers["pairs"] == CHILDREN - 1
+    assert 1 <= report.numbers["warned_pairs"] <= CHILDREN - 1
+    marked = Dataset.open(tmp_path / "narrow").table
+    assert "PAIR_REGISTRATION" in " ".join(marked["warnings"])

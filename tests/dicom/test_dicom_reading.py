@@ -316,6 +316,21 @@ def test_special_entries_never_block(tmp_path):
     assert code_of(missing) == "UNREADABLE"
 
 
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = saved(tmp_path / "scan.dcm", standard_object())
+    looks = []
+
+    def growing(descriptor):
+        looks.append(path.stat())
+        if len(looks) == 1:
+            path.write_bytes(path.read_bytes() + b"more")
+            os.utime(path, ns=(1, 1))
+        return looks[-1]
+
+    monkeypatch.setattr("scintiflow.dicom.opening.os.fstat", growing)
+    assert code_of(path) == "CHANGED"
+
+
 def test_every_reason_says_what_is_wrong_and_how_to_mend_it():
     for reason in Reason:
         assert len(reason.sentence) > 15, reason

@@ -4,20 +4,23 @@ The commit point is cohort.json: objects are written before it and removed after
 at all, so that an interrupted run leaves the cohort as it was, and the next run completes the work.
 """
 
+import errno
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from scintiflow.cohorts.intake import take_in_all, walk
-from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger, read_ledger
+from scintiflow.cohorts.intake import Job, take_in_all, walk
+from scintiflow.cohorts.joining import join_views
+from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger, Override, overruled_codes, read_ledger
 from scintiflow.cohorts.report import REPORT, render_report
 from scintiflow.cohorts.settling import settle
 from scintiflow.dicom.identity import IdentityKey
@@ -25,6 +28,9 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, whole_file, write_json
 from scintiflow.params import Protocol
 
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+STAGING = ".staging-"  # then the cohort's name and '@', which no name holds
+OURS = (".dcm", ".json", ".html")  # what this module writes: nothing else is ever removed
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -68,21 +74,48 @@ def add_cohort(
     Raises ScintiflowError, before any file is read, if the folders are wrong, the cohort was made with
     another key, or another run holds the lock.
     """
+    _check_export(export, cohorts / name)
+    return update_cohort(
+        walk(export), name, protocol=protocol, key=key, cohorts=cohorts, dry_run=dry_run, workers=workers
+    )
+
+
+def update_cohort(
+    paths: list[Path],
+    name: str,
+    *,
+    protocol: Protocol,
+    key: IdentityKey,
+    cohorts: Path,
+    decide: Callable[[Ledger | None], tuple[Override, ...]] = lambda before: (),
+    dry_run: bool = False,
+    workers: int | None = None,
+) -> CohortReport:
+    """Take `paths` into the cohort and settle all that was ever delivered anew.
+
+    `decide` is given the record as it was and returns further overrides; it may raise.
+    """
     folder = cohorts / name
-    _check_folders(export, name, cohorts)
+    _check_name(name)
     with _locked(cohorts, name, dry_run), _staging(cohorts, name, dry_run) as staging:
         before = read_ledger(folder) if (folder / LEDGER).exists() else None
         _check_key(before, key, folder)
-        paths = walk(export)
-        entries, staged, locations = _taken_in(paths, key, staging, workers)
+        overrides = _without_repetition([*(before.overrides if before else ()), *decide(before)])
+        codes = overruled_codes(overrides)
+        entries, staged, locations = _taken_in([Job(path, codes) for path in paths], key, staging, workers, dry_run)
+        earlier = before.entries if before else ()
+        mended = {override.sha256 for override in overrides if override.mended_sha256}
+        entries = _still_joined(join_views(entries, staged, key, staging, mended), earlier)
         fresh = {entry.sha256 for entry in entries}
-        earlier = [entry for entry in before.entries if entry.sha256 not in fresh] if before else []
         ledger = Ledger(
             name=name,
             key_fingerprint=key.fingerprint,
             key_is_public=key.is_public,
             protocol=protocol.model_dump(),
-            entries=settle([*earlier, *entries], protocol),
+            entries=settle(
+                [*(entry for entry in earlier if entry.sha256 not in fresh), *entries], protocol, overrides
+            ),
+            overrides=overrides,
         )
         changed = before is None or before.to_json() != ledger.to_json() or not _is_complete(folder, ledger)
         if changed and not dry_run:
@@ -92,20 +125,38 @@ def add_cohort(
     )
 
 
-def _check_folders(export: Path, name: str, cohorts: Path) -> None:
+def _without_repetition(overrides: list[Override]) -> tuple[Override, ...]:
+    """The first decision on a file and code stands; deciding the same again adds nothing."""
+    first: dict[tuple[str, str, str], Override] = {}
+    for override in overrides:
+        first.setdefault((override.sha256, override.code, override.mended_sha256), override)
+    return tuple(first.values())
+
+
+def _still_joined(entries: list[Entry], earlier: Iterable[Entry]) -> list[Entry]:
+    """A half that comes again without its other half stays what it was: part of a joined scan."""
+    known = {entry.sha256: entry for entry in earlier if entry.joined_from}
+    return [known.get(entry.sha256, entry) if not entry.joined_from else entry for entry in entries]
+
+
+def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise ScintiflowError(
             f"'{name}' cannot name a cohort",
             where="cohort name",
             remedy="Use lower-case letters, digits, dots and dashes, beginning with a letter or digit",
         )
+
+
+def _check_export(export: Path, folder: Path) -> None:
+    _check_name(folder.name)
     if not export.is_dir():
         raise ScintiflowError("is not a folder", where="export", remedy="Name the folder that holds the DICOM files")
-    source, target = export.resolve(), (cohorts / name).resolve()
+    source, target = export.resolve(), folder.resolve()
     if target == source or source in target.parents or target in source.parents:
         raise ScintiflowError(
             "the export and the cohort lie inside each other",
-            where=cohorts / name,
+            where=folder,
             remedy="Keep exports outside of the cohorts' folder",
         )
 
@@ -121,20 +172,26 @@ def _check_key(before: Ledger | None, key: IdentityKey, folder: Path) -> None:
 
 @contextmanager
 def _locked(cohorts: Path, name: str, dry_run: bool) -> Iterator[None]:
+    """One writer for each cohort; a disk that is full or read-only becomes one clear sentence."""
     if dry_run:
         yield
         return
     try:
         cohorts.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cohorts / f".{name}.lock", timeout=0)
-        with lock:
+        with FileLock(cohorts / f".{name}.lock", timeout=0):
             yield
     except Timeout:
         raise ScintiflowError(
             "another run is adding to this cohort", where=cohorts / name, remedy="Wait until it has ended"
         ) from None
-    except PermissionError:
-        raise ScintiflowError("cannot be written to", where=cohorts, remedy="Give write permission") from None
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise ScintiflowError(
+            f"cannot be written to: {os.strerror(error.errno or 0)}",
+            where=cohorts,
+            remedy="Give space and write permission, then run the same command again; the cohort is as it was",
+        ) from None
 
 
 @contextmanager
@@ -144,23 +201,32 @@ def _staging(cohorts: Path, name: str, dry_run: bool) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
         return
-    staging = cohorts / f".staging-{name}"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
+    for abandoned in cohorts.glob(f"{STAGING}{name}@*"):
+        _remove_abandoned(abandoned)
+    staging = Path(tempfile.mkdtemp(prefix=f"{STAGING}{name}@", dir=cohorts))
     try:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _remove_abandoned(staging: Path) -> None:
+    """What a killed run left; its workers may still be writing their last file."""
+    for _ in range(20):
+        shutil.rmtree(staging, ignore_errors=True)
+        if not staging.exists():
+            return
+        time.sleep(0.1)
+
+
 def _taken_in(
-    paths: list[Path], key: IdentityKey, staging: Path, workers: int | None
+    jobs: list[Job], key: IdentityKey, staging: Path, workers: int | None, dry_run: bool
 ) -> tuple[list[Entry], dict[str, Path], dict[str, list[Path]]]:
-    workers = max(1, min(workers or os.cpu_count() or 1, len(paths)))
+    workers = max(1, min(workers or os.cpu_count() or 1, len(jobs)))
     entries: list[Entry] = []
     staged: dict[str, Path] = {}
     locations: dict[str, list[Path]] = defaultdict(list)
-    for path, intake in take_in_all(paths, key, staging, workers):
+    for path, intake in take_in_all(jobs, key, staging, workers, only_halves=dry_run):
         entries.append(intake.entry)
         locations[intake.entry.sha256].append(path)
         if intake.staged is not None:
@@ -173,16 +239,16 @@ def _kept(ledger: Ledger) -> list[tuple[str, Entry]]:
 
 
 def _is_complete(folder: Path, ledger: Ledger) -> bool:
-    """True if the objects in `folder` are those of the ledger, unaltered, and no others."""
+    """True if `folder` holds the objects of the ledger, unaltered, the page, and nothing else of ours."""
     kept = dict(_kept(ledger))
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*.dcm")}
-    return present == set(kept) and all(
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name.endswith(OURS)}
+    return present == {*kept, LEDGER, REPORT} and all(
         sha256_file(folder / path) == entry.object_sha256 for path, entry in kept.items()
     )
 
 
 def _write(folder: Path, ledger: Ledger, staged: dict[str, Path]) -> None:
-    for path, entry in _kept(ledger):
+    for path, entry in dict(_kept(ledger)).items():
         target = folder / path
         if target.is_file() and sha256_file(target) == entry.object_sha256:
             continue
@@ -190,20 +256,23 @@ def _write(folder: Path, ledger: Ledger, staged: dict[str, Path]) -> None:
             raise ScintiflowError(
                 "an object of an earlier delivery is missing or altered",
                 where=target,
-                remedy="Fetch the cohort again with `dvc pull`, or add the earlier export too",
+                remedy="Fetch the cohort again with `dvc pull`, or add (or name) the file it was made from as well",
             )
-        with whole_file(target) as partial:
-            shutil.copyfile(staged[entry.object_sha256], partial)
-    write_json(folder / LEDGER, ledger.to_json())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged[entry.object_sha256].chmod(0o644)
+        staged[entry.object_sha256].replace(target)
+    os.sync()  # once for all objects, before the record that names them
     with whole_file(folder / REPORT) as partial:
         partial.write_text(render_report(folder, ledger), encoding="utf-8")
-    _remove_others(folder, {path for path, _ in _kept(ledger)})
+    write_json(folder / LEDGER, ledger.to_json())
+    _remove_others(folder, {LEDGER, REPORT, *(path for path, _ in _kept(ledger))})
 
 
 def _remove_others(folder: Path, kept: set[str]) -> None:
-    """Objects that are no longer part of the cohort, then folders that became empty."""
+    """Objects that are no longer part of the cohort, what a killed run left, and folders that became empty."""
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file() and path.suffix == ".dcm" and path.relative_to(folder).as_posix() not in kept:
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path.relative_to(folder).as_posix() not in kept and path.name.endswith(OURS):
             path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()

@@ -5,29 +5,35 @@ Runs in worker processes. What it returns holds no identity.
 
 import hashlib
 import os
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.context import BaseContext
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from scintiflow import progress
 from scintiflow.cohorts.ledger import Entry
+from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom import header
-from scintiflow.dicom.deidentification import deidentified
+from scintiflow.dicom.deidentification import deidentified_file
 from scintiflow.dicom.identity import IdentityKey
-from scintiflow.dicom.opening import LARGEST_FILE_BYTES, Opened, parse, read_regular_file
-from scintiflow.dicom.reading import read_scan, scan_of
+from scintiflow.dicom.opening import LARGEST_FILE_BYTES, Opened, parse, read_regular_file, untrusted
+from scintiflow.dicom.reading import scan_of
 from scintiflow.dicom.reasons import Outcome, Reason, Rejection
-from scintiflow.dicom.whole_body import save_object
 from scintiflow.files import sha256_file
 
 NO_CONTENT = ""  # the SHA-256 of an entry that has no bytes to hash
-WAITING_PER_WORKER = 4  # bounds the memory of a walk of any length
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+LONGEST_SECONDS_PER_FILE = 5.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to take in. `overruled`: codes of reasons that named persons have overruled, by SHA-256."""
+
+    path: Path
+    overruled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,56 +54,65 @@ def walk(export: Path) -> list[Path]:
     return sorted(found)
 
 
-def take_in(path: Path, key: IdentityKey, staging: Path) -> Intake:
-    """Check and de-identify one file. Never raises for what is in the file."""
+def take_in(job: Job, key: IdentityKey, staging: Path, only_halves: bool = False) -> Intake:
+    """Check and de-identify one file. Never raises for what is in the file.
+
+    `only_halves`: stage nothing but single views, which must be looked at to join them (a dry run).
+    """
     try:
-        content = read_regular_file(path)
+        content = read_regular_file(job.path)
     except Rejection as rejection:
-        return Intake(rejected(_hash_if_possible(path, rejection.reason), rejection))
+        return Intake(rejected(_hash_if_possible(job.path, rejection.reason), rejection))
     sha256 = hashlib.sha256(content).hexdigest()
+    overruled = frozenset(Reason[code] for code in job.overruled.get(sha256, ()))
     try:
         opened = Opened(parse(content), sha256)
-        scan = scan_of(opened)
-        anonymous = deidentified(opened, scan, key)
+        scan = scan_of(opened, overruled)
+        patient_check = _patient_check(opened, key)
+        written = deidentified_file(opened, scan, key, overruled)
+        readable = scan_of(Opened(parse(written), ""))  # what everybody after us reads; it holds no identity
+        if not np.array_equal(readable.counts, scan.counts):
+            raise Rejection(Reason.DEIDENTIFICATION_FAILED, "counts changed")
     except Rejection as rejection:
-        if rejection.reason is Reason.NOT_DICOM and path.suffix.lower() in (".dcm", ".dicom", ".ima"):
+        if rejection.reason is Reason.NOT_DICOM and job.path.suffix.lower() in DICOM_SUFFIXES:
             rejection = Rejection(Reason.CORRUPT, "named like a DICOM file")
         return Intake(rejected(sha256, rejection))
-    staged = staging / f"{sha256}.dcm"
-    save_object(staged, anonymous)
-    written = read_scan(staged)  # what everybody after us will read; its header holds no identity
-    if not np.array_equal(written.counts, scan.counts):
-        staged.unlink()
-        return Intake(rejected(sha256, Rejection(Reason.DEIDENTIFICATION_FAILED, "counts changed")))
+    staged = None if only_halves and len(readable.views) != 1 else staging / f"{sha256}.dcm"
+    if staged is not None:
+        staged.write_bytes(written)  # not synced: a staging folder is worth nothing after a crash
     entry = Entry(
         sha256=sha256,
         outcome=Outcome.ACCEPTED.value,
         warnings=scan.warnings,
-        scan=written.summary(),
-        object_sha256=sha256_file(staged),
-        patient_check=_patient_check(opened, key),
-        path=f"{written.patient_id}/{key.study(scan.study_uid)}/{key.instance(scan.instance_uid)}.dcm",
+        scan=readable.summary(),
+        object_sha256=hashlib.sha256(written).hexdigest(),
+        patient_check=patient_check,
+        path=f"{readable.patient_id}/{key.study(scan.study_uid)}/{key.instance(scan.instance_uid)}.dcm",
     )
     return Intake(entry, staged)
 
 
-def take_in_all(paths: list[Path], key: IdentityKey, staging: Path, workers: int) -> Iterator[tuple[Path, Intake]]:
-    """`take_in` for every path, in the order of completion, over `workers` processes.
+def take_in_all(
+    jobs: list[Job], key: IdentityKey, staging: Path, workers: int, only_halves: bool = False
+) -> Iterator[tuple[Path, Intake]]:
+    """`take_in` for every job, in the order of completion, over `workers` processes.
 
-    A file whose decoder kills its process is CORRUPT and stops nothing.
+    A file whose decoder kills its process is CORRUPT, one that takes too long is TOO_SLOW; neither stops
+    the others.
     """
-    if workers == 1 or len(paths) < 2:
-        for path in progress.track(paths, "checking files"):
-            yield path, take_in(path, key, staging)
+    if not jobs:
         return
-    unsettled: list[Path] = []
-    with progress.work("checking files", len(paths)) as bar:
-        for path, intake in _pooled(paths, key, staging, workers, unsettled):
+    work = supervised(
+        partial(take_in, key=key, staging=staging, only_halves=only_halves),
+        jobs,
+        workers=workers,
+        seconds=LONGEST_SECONDS_PER_FILE,
+        preload=__name__,
+    )
+    with progress.work("checking files", len(jobs)) as bar:
+        for job, intake in work:
             bar.advance()
-            yield path, intake
-        for path in unsettled:  # one process each: only the file that kills it is lost
-            bar.advance()
-            yield path, _alone(path, key, staging)
+            yield job.path, _lost(job.path, intake) if isinstance(intake, Lost) else intake
 
 
 def rejected(sha256: str, rejection: Rejection) -> Entry:
@@ -106,55 +121,15 @@ def rejected(sha256: str, rejection: Rejection) -> Entry:
     )
 
 
-def _context() -> BaseContext:
-    """Workers start from a clean process that has imported everything once."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
-def _pooled(
-    paths: list[Path], key: IdentityKey, staging: Path, workers: int, unsettled: list[Path]
-) -> Iterator[tuple[Path, Intake]]:
-    waiting = iter(paths)
-    running: dict = {}
-    with ProcessPoolExecutor(workers, mp_context=_context()) as pool:
-        broken = False
-        while True:
-            while not broken and len(running) < workers * WAITING_PER_WORKER:
-                path = next(waiting, None)
-                if path is None:
-                    break
-                try:
-                    running[pool.submit(take_in, path, key, staging)] = path
-                except BrokenProcessPool:
-                    broken = True
-                    unsettled.append(path)
-            if not running:
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                path = running.pop(future)
-                try:
-                    yield path, future.result()
-                except BrokenProcessPool:
-                    broken = True
-                    unsettled.append(path)
-    unsettled.extend(waiting)
-
-
-def _alone(path: Path, key: IdentityKey, staging: Path) -> Intake:
-    with ProcessPoolExecutor(1, mp_context=_context()) as pool:
-        try:
-            return pool.submit(take_in, path, key, staging).result()
-        except BrokenProcessPool:
-            return Intake(
-                rejected(_hash_if_possible(path, Reason.CORRUPT), Rejection(Reason.CORRUPT, "decoder died"))
-            )
+def _lost(path: Path, why: Lost) -> Intake:
+    reason, detail = (Reason.CORRUPT, "decoder died") if why is Lost.DIED else (Reason.TOO_SLOW, "")
+    return Intake(rejected(_hash_if_possible(path, reason), Rejection(reason, detail)))
 
 
 def _patient_check(opened: Opened, key: IdentityKey) -> str:
     """A mark of birth date and sex; empty if the object does not give both."""
-    born, sex = (header.text(opened.dataset, name) for name in ("PatientBirthDate", "PatientSex"))
+    with untrusted():
+        born, sex = (header.text(opened.dataset, name) for name in ("PatientBirthDate", "PatientSex"))
     return key.check("birth", born, sex) if born.strip("0") and sex else ""
 
 

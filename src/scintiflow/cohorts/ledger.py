@@ -1,7 +1,8 @@
 """cohort.json: what became of every file that was ever delivered to a cohort."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,26 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json
 
 LEDGER = "cohort.json"
-FORMAT = 1
+FORMAT = 2  # 2 added joined_from and overrides; 1 can still be read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """A named person's decision on a quarantined file; never removed.
+
+    Attributes:
+        sha256: of the quarantined file.
+        code: the reason for which it had been set aside.
+        by, reason, on: who decided, why, and on which day (ISO 8601).
+        mended_sha256: of the file that replaces it; '' if the check itself was overruled.
+    """
+
+    sha256: str
+    code: str
+    by: str
+    reason: str
+    on: str
+    mended_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +45,8 @@ class Entry:
         detail: numbers and attribute names only.
         warnings: members of `Notice`.
         path: of the de-identified object inside the cohort; None unless accepted or unpaired.
+        joined_from: SHA-256 of the anterior and the posterior file if a scan came in two; both entries then
+            describe the joined object. Else ().
         object_sha256: of the de-identified object.
         patient_check: mark of birth date and sex, to find two patients who share an ID.
         scan: summary of the de-identified scan; kept for every file that passed the checks of the file itself,
@@ -37,6 +59,7 @@ class Entry:
     detail: str = ""
     warnings: tuple[str, ...] = ()
     path: str | None = None
+    joined_from: tuple[str, ...] = ()
     object_sha256: str = ""
     patient_check: str = ""
     scan: ScanSummary | None = None
@@ -64,6 +87,7 @@ class Entry:
             "detail": self.detail,
             "warnings": list(self.warnings),
             "path": self.path if self.is_kept else None,
+            "joined_from": list(self.joined_from),
             "object_sha256": self.object_sha256,
             "patient_check": self.patient_check,
             "scan": None if self.scan is None else self.scan.to_json(),
@@ -72,7 +96,8 @@ class Entry:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Entry":
         scan = None if values["scan"] is None else ScanSummary.from_json(values["scan"])
-        return cls(**{**values, "scan": scan, "warnings": tuple(values["warnings"])})
+        tuples = {name: tuple(values.get(name, ())) for name in ("warnings", "joined_from")}
+        return cls(**{**values, **tuples, "scan": scan})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +109,22 @@ class Ledger:
     key_is_public: bool
     protocol: dict[str, float]
     entries: tuple[Entry, ...]
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def pairs(self) -> int:
+        accepted = {entry.path for entry in self.entries if entry.outcome == Outcome.ACCEPTED}
+        return len(accepted) // 2
+
+    @property
+    def overruled_files(self) -> dict[str, tuple[str, ...]]:
+        """Codes that named persons have overruled, by the file's SHA-256."""
+        return overruled_codes(self.overrides)
+
+    @property
+    def overruled_scans(self) -> dict[str, frozenset[Reason]]:
+        """Reasons that named persons have overruled, by the scan's instance UID."""
+        return overruled_scans(self.entries, self.overrides)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -105,7 +146,8 @@ class Ledger:
             "files": [entry.to_json() for entry in self.entries],
             "outcomes": self.outcomes,
             "walked": len(self.entries),
-            "pairs": self.outcomes[Outcome.ACCEPTED] // 2,
+            "pairs": self.pairs,
+            "overrides": [asdict(override) for override in self.overrides],
             "reasons": {
                 code: {
                     "files": sum(entry.code == code for entry in self.entries),
@@ -118,12 +160,30 @@ class Ledger:
         }
 
 
+def overruled_codes(overrides: Iterable[Override]) -> dict[str, tuple[str, ...]]:
+    codes: dict[str, tuple[str, ...]] = {}
+    for override in overrides:
+        if not override.mended_sha256:
+            codes[override.sha256] = (*codes.get(override.sha256, ()), override.code)
+    return codes
+
+
+def overruled_scans(entries: Iterable[Entry], overrides: Iterable[Override]) -> dict[str, frozenset[Reason]]:
+    of_file = overruled_codes(overrides)
+    found: dict[str, frozenset[Reason]] = {}
+    for entry in entries:
+        if entry.scan is not None and entry.sha256 in of_file:
+            reasons = frozenset(Reason[code] for code in of_file[entry.sha256])
+            found[entry.scan.instance_uid] = found.get(entry.scan.instance_uid, frozenset()) | reasons
+    return found
+
+
 def read_ledger(folder: Path) -> Ledger:
     """The record of the cohort in `folder`. Raises ScintiflowError if it is not a cohort."""
     path = folder / LEDGER
     try:
         values = read_json(path)
-        if values["format"] != FORMAT:
+        if not 1 <= values["format"] <= FORMAT:
             raise ValueError("format")
         return Ledger(
             name=values["name"],
@@ -131,6 +191,7 @@ def read_ledger(folder: Path) -> Ledger:
             key_is_public=values["identity_key"]["public_demonstration_key"],
             protocol=values["protocol"],
             entries=tuple(Entry.from_json(entry) for entry in values["files"]),
+            overrides=tuple(Override(**override) for override in values.get("overrides", ())),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ScintiflowError(

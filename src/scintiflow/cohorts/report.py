@@ -14,7 +14,7 @@ from scintiflow.dicom.reading import read_scan
 from scintiflow.params import Protocol
 
 REPORT = "cohort.html"
-PICTURED_PAIRS = 12
+PICTURED_PAIRS = 200  # of more the page would be too large to open
 WHITE_COUNTS = 40.0  # counts per pixel shown as black on a square-root scale, the same for every scan
 
 PAGE = """<!doctype html>
@@ -46,10 +46,18 @@ figure{display:inline-block;margin:.5rem 1rem .5rem 0}figcaption{font-size:.8em;
 {% for file in record.files if file.code %}<tr><td><code>{{ file.sha256[:16] or 'none' }}</code></td>
 <td>{{ file.outcome }}</td><td>{{ file.code }}</td><td>{{ file.detail }}</td></tr>
 {% endfor %}</table>{% endif %}
+{% if record.overrides %}<h2>Decisions by persons</h2>
+<table><tr><th>SHA-256</th><th>Code</th><th>By</th><th>On</th><th>Reason</th><th>Mended file</th></tr>
+{% for made in record.overrides %}<tr><td><code>{{ made.sha256[:16] }}</code></td><td>{{ made.code }}</td>
+<td>{{ made.by }}</td><td>{{ made.on }}</td><td>{{ made.reason }}</td>
+<td><code>{{ made.mended_sha256[:16] }}</code></td></tr>
+{% endfor %}</table>{% endif %}
 {% if record.warnings %}<h2>Warnings</h2>
 <table>{% for code, sentence in record.warnings.items() %}<tr><td>{{ code }}</td><td>{{ sentence }}</td></tr>
 {% endfor %}</table>{% endif %}
 {% if pictures %}<h2>Pairs</h2>
+{% if pictures|length < record.pairs %}<p class="note">The first {{ pictures|length }} of {{ record.pairs }}
+pairs are pictured.</p>{% endif %}
 <p>Left to right: rapid anterior and posterior, standard anterior and posterior. Square-root scale, black at
 {{ white }} counts per pixel in the standard scan and at {{ white }} / k in the rapid one.</p>
 {% for picture in pictures %}<figure><img alt="Rapid and standard scan" src="data:image/png;base64,{{ picture.png }}">

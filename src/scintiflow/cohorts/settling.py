@@ -1,34 +1,59 @@
 """From what each file came to by itself to what becomes of it among all files ever delivered."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 
-from scintiflow.cohorts.ledger import Entry
+from scintiflow.cohorts.ledger import Entry, Override, overruled_scans
 from scintiflow.dicom.pairing import is_rapid, pair_scans
-from scintiflow.dicom.reasons import Outcome, Reason
+from scintiflow.dicom.reasons import Notice, Outcome, Reason
 from scintiflow.params import Protocol
 
+PAIR_NOTICES = frozenset({Notice.PAIR_CROSS_STUDY.name, Notice.OVERRULED.name})  # found anew each time
 
-def settle(entries: Iterable[Entry], protocol: Protocol) -> tuple[Entry, ...]:
+
+def settle(entries: Iterable[Entry], protocol: Protocol, overrides: Iterable[Override] = ()) -> tuple[Entry, ...]:
     """Settle duplicates, collisions, patient conflicts and pairs; sorted by SHA-256.
 
-    The result depends on the set of entries, not on their order.
+    The result depends on the set of entries and of overrides, not on their order.
     """
+    overrides = list(overrides)
+    mended = {override.sha256 for override in overrides if override.mended_sha256}
     ordered = sorted(entries, key=lambda entry: (entry.sha256, entry.code, entry.detail))
-    scans = [_as_taken_in(entry) for entry in ordered if entry.scan is not None]
-    others = [entry for entry in ordered if entry.scan is None]
+    replaced = [_as_taken_in(entry).settled(Reason.MENDED) for entry in ordered if entry.sha256 in mended]
+    scans = [_as_taken_in(entry) for entry in ordered if entry.scan is not None and entry.sha256 not in mended]
+    others = [entry for entry in ordered if entry.scan is None and entry.sha256 not in mended]
     scans, copies = _first_of_each(scans, lambda entry: entry.sha256, Reason.DUPLICATE)
+    scans, posterior = _second_halves(scans)
+    overruled = overruled_scans([*scans, *posterior], overrides)
     scans, collided = _collisions(scans)
     scans, again = _first_of_each(scans, lambda entry: entry.summary.instance_uid, Reason.DUPLICATE)
     scans, conflicting = _patient_conflicts(scans)
     scans, same_pixels = _first_of_each(scans, lambda entry: _acquisition(entry, protocol), Reason.DUPLICATE_PIXELS)
-    settled = [*others, *copies, *collided, *again, *conflicting, *same_pixels, *_paired(scans, protocol)]
+    paired = _paired(scans, protocol, overruled)
+    settled = [*others, *copies, *replaced, *collided, *again, *conflicting, *same_pixels, *paired]
+    settled += _like_first_halves(posterior, settled)
     return tuple(sorted(settled, key=lambda entry: (entry.sha256, entry.outcome, entry.code, entry.detail)))
 
 
 def _as_taken_in(entry: Entry) -> Entry:
-    return replace(entry, outcome=Outcome.ACCEPTED.value, code="")
+    warnings = tuple(warning for warning in entry.warnings if warning not in PAIR_NOTICES)
+    return replace(entry, outcome=Outcome.ACCEPTED.value, code="", warnings=warnings)
+
+
+def _second_halves(scans: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """A scan that came in two files counts once, as its anterior file; the posterior files are set apart."""
+    first = [entry for entry in scans if not entry.joined_from or entry.sha256 == entry.joined_from[0]]
+    return first, [entry for entry in scans if entry.joined_from and entry.sha256 != entry.joined_from[0]]
+
+
+def _like_first_halves(posterior: list[Entry], settled: list[Entry]) -> list[Entry]:
+    first = {entry.sha256: entry for entry in settled}  # of byte copies, the one that counts comes last
+    return [
+        replace(entry, outcome=found.outcome, code=found.code, warnings=found.warnings)
+        for entry in posterior
+        if (found := first[entry.joined_from[0]])
+    ]
 
 
 def _first_of_each(
@@ -73,15 +98,15 @@ def _acquisition(entry: Entry, protocol: Protocol) -> Hashable:
     return entry.summary.patient, entry.summary.counts_sha256, is_rapid(entry.summary, protocol)
 
 
-def _paired(scans: list[Entry], protocol: Protocol) -> list[Entry]:
-    pairing = pair_scans([entry.summary for entry in scans], protocol)
+def _paired(scans: list[Entry], protocol: Protocol, overruled: Mapping[str, frozenset[Reason]]) -> list[Entry]:
+    pairing = pair_scans([entry.summary for entry in scans], protocol, overruled)
     notices = {scan.instance_uid: pair.warnings for pair in pairing.pairs for scan in (pair.rapid, pair.standard)}
     settled = []
     for entry in scans:
-        reason = pairing.reasons.get(entry.summary.instance_uid)
-        if reason is None:
-            warnings = tuple(sorted({*entry.warnings, *notices[entry.summary.instance_uid]}))
-            settled.append(replace(entry, warnings=warnings))
-        else:
-            settled.append(entry.settled(reason))
+        uid = entry.summary.instance_uid
+        warnings = {*entry.warnings, *notices.get(uid, ())}
+        if uid in overruled:
+            warnings.add(Notice.OVERRULED.name)
+        entry = replace(entry, warnings=tuple(sorted(warnings)))
+        settled.append(entry.settled(pairing.reasons[uid]) if uid in pairing.reasons else entry)
     return settled

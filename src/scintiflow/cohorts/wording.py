@@ -1,9 +1,23 @@
 """What `scintiflow cohort add` says: outcomes, reasons and remedies, without a path that could name a patient."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from scintiflow.cohorts.add import CohortReport
 from scintiflow.cohorts.report import REPORT
+
+
+def path_lines(report: CohortReport) -> Iterator[str]:
+    """Where the files lie that were set aside. Paths may name patients: for the hospital's screen alone."""
+    for entry in report.ledger.entries:
+        if entry.code and not entry.is_kept:
+            for path in report.locations.get(entry.sha256, []):
+                yield f"  {entry.code}  {entry.sha256[:12] or '-'}  {shown_path(path)}"
+
+
+def shown_path(path: Path) -> str:
+    """A path for the screen: characters that steer a terminal, or are none, become question marks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(path))
 
 
 def report_lines(report: CohortReport) -> Iterator[str]:

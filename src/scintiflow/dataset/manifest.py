@@ -42,6 +42,8 @@ COLUMNS = {
     "column_shift_posterior": "float64",
     "rotation_anterior": "float64",
     "rotation_posterior": "float64",
+    "residual_anterior": "float64",  # 1 - correlation of the smoothed views after registration
+    "residual_posterior": "float64",
     "rapid_counts_sha256": "string",
     "standard_counts_sha256": "string",
     "file_sha256": "string",  # of studies/<study>.npz

@@ -24,12 +24,13 @@ from scintiflow.dataset.split import check_split_sizes, patients_per_split, spli
 from scintiflow.dataset.study import VIEWS, Pair, save_pair
 from scintiflow.dicom.pairing import ScanPair, pair_scans
 from scintiflow.dicom.reading import read_scan
-from scintiflow.dicom.reasons import Outcome, Reason, Rejection
+from scintiflow.dicom.reasons import Notice, Outcome, Reason, Rejection
 from scintiflow.dicom.scan import ScanSummary
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, whole_folder, write_json
 from scintiflow.params import IngestParams
 
+LARGEST_USUAL_ROTATION = 5.0  # degrees; beyond it, or half of largest_shift_mm, a pair is marked
 QUARANTINE = "quarantine.json"
 T = TypeVar("T")
 R = TypeVar("R")
@@ -78,7 +79,8 @@ def pack_cohorts(
     to_read = [item for folder, ledger in ledgers for item in _objects(folder, ledger)]
     objects = _without_copies(list(_mapped(_read, to_read, workers, "reading cohorts")))
     of_scan = {found.scan.instance_uid: found for found in objects if found.scan is not None and not found.reason}
-    pairing = pair_scans([found.scan for found in of_scan.values() if found.scan], params.protocol)
+    overruled = {uid: reasons for _, ledger in ledgers for uid, reasons in ledger.overruled_scans.items()}
+    pairing = pair_scans([found.scan for found in of_scan.values() if found.scan], params.protocol, overruled)
     left_out = [_left_out(found, Reason[found.reason]) for found in objects if found.reason]
     left_out += [_left_out(of_scan[uid], reason) for uid, reason in pairing.reasons.items()]
     with whole_folder(dataset) as folder:
@@ -152,21 +154,24 @@ def _pack(job: _Job) -> dict | None:
     """Register and write one pair; its manifest row, or None if the scans lie too far apart."""
     rapid, standard = read_scan(job.rapid.path).counts, read_scan(job.standard.path).counts
     registered = register_pair(rapid, standard)
-    spacing = job.pair.rapid.spacing_mm
-    if any(
-        np.hypot(view.row_shift, view.column_shift) * spacing > job.params.largest_shift_mm for view in registered
-    ):
+    farthest = max(np.hypot(view.row_shift, view.column_shift) for view in registered) * job.pair.rapid.spacing_mm
+    if farthest > job.params.largest_shift_mm:
         return None
+    unusual = farthest > job.params.largest_shift_mm / 2 or any(
+        abs(view.rotation) > LARGEST_USUAL_ROTATION for view in registered
+    )
     study = study_name(job.pair)
     target = job.studies / f"{study}.npz"
     save_pair(target, Pair(rapid=rapid, standard=standard))
-    return {**_identity(job, study), **_measured(job.pair, registered), "file_sha256": sha256_file(target)}
+    return {**_identity(job, study, unusual), **_measured(job.pair, registered), "file_sha256": sha256_file(target)}
 
 
-def _identity(job: _Job, study: str) -> dict:
+def _identity(job: _Job, study: str, unusual: bool) -> dict:
     pair = job.pair
     age = pair.standard.age_years
     warnings = {*pair.warnings, *job.rapid.warnings, *job.standard.warnings}
+    if unusual:
+        warnings.add(Notice.PAIR_REGISTRATION.name)
     return {
         "study": study,
         "patient": pair.standard.patient,
@@ -191,7 +196,7 @@ def _measured(pair: ScanPair, registered: tuple[Registration, ...]) -> dict:
         row[f"rapid_counts_{name}"] = pair.rapid.counts_per_view[view]
         row[f"standard_counts_{name}"] = pair.standard.counts_per_view[view]
         row[f"row_shift_{name}"], row[f"column_shift_{name}"] = found.row_shift, found.column_shift
-        row[f"rotation_{name}"] = found.rotation
+        row[f"rotation_{name}"], row[f"residual_{name}"] = found.rotation, found.residual
     return row
 
 

@@ -7,6 +7,7 @@ fixed texts. Options of PS3.15 Table E.1-1: clean descriptors, modified dates, p
 
 import copy
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 
 from dicomanonymizer import simpledicomanonymizer
@@ -23,31 +24,52 @@ from scintiflow.dicom.opening import Opened, silenced
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.views import holds_photopeak
-from scintiflow.dicom.whole_body import code_item, decimal, file_meta, write_pixels
+from scintiflow.dicom.whole_body import code_item, decimal, file_meta, object_bytes, write_pixels
 
 STUDY_DESCRIPTION, SERIES_DESCRIPTION = "Whole-body bone scan", "Whole body"
 METHOD = [f"Basic Profile, dicom-anonymizer {version('dicom-anonymizer')}", "scintiflow allow-list 1"]
 
 
-def deidentified(opened: Opened, scan: Scan, key: IdentityKey) -> Dataset:
-    """The scan as a de-identified object, Explicit VR Little Endian, counts exact, row 0 at the head end.
+def deidentified(opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason] = frozenset()) -> Dataset:
+    """The scan as a de-identified object; see `deidentified_file`."""
+    return _deidentified(opened, scan, key, overruled)[0]
 
-    `scan` is what `scan_of(opened)` returned. Raises Rejection DEIDENTIFICATION_FAILED if the profile
-    cannot be applied or an identifier of the source is found in the output.
+
+def deidentified_file(
+    opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason] = frozenset()
+) -> bytes:
+    """The scan as a de-identified Part 10 file, Explicit VR Little Endian, counts exact, row 0 at the head end.
+
+    `scan` is what `scan_of(opened, overruled)` returned. Raises Rejection DEIDENTIFICATION_FAILED if the
+    profile cannot be applied or an identifier of the source is found in the output.
     """
+    return _deidentified(opened, scan, key, overruled)[1]
+
+
+def _deidentified(
+    opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]
+) -> tuple[Dataset, bytes]:
     with silenced():
         try:
-            result = pruned(_basic_profile(opened.dataset))
-            patient = key.patient(scan.issuer, scan.patient_id)
-            _write_identity(result, opened.dataset, scan, key, patient)
-            _write_times(result, opened.dataset, scan, key, patient)
-            _write_kind(result, opened.dataset, scan)
-            _write_frames(result, scan, header.names_radionuclide(opened.dataset))
-            refuse_identifiers(opened.dataset, result)
+            result = _built(opened.dataset, scan, key, overruled)
+            written = object_bytes(result)
+            refuse_identifiers(opened.dataset, written[: -len(result.PixelData)])  # pixels come last
         except Rejection:
             raise
         except Exception as error:  # the profile meets whatever vendors write; messages may quote it
             raise Rejection(Reason.DEIDENTIFICATION_FAILED, type(error).__name__) from None
+    return result, written
+
+
+def _built(source: Dataset, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]) -> Dataset:
+    result = pruned(_basic_profile(source))
+    if Reason.VELOCITY_CONFLICT in overruled:  # the length that a person declared wrong is not passed on
+        result.pop("ScanLength", None)
+    patient = key.patient(scan.issuer, scan.patient_id)
+    _write_identity(result, source, scan, key, patient)
+    _write_times(result, source, scan, key, patient)
+    _write_kind(result, source, scan)
+    _write_frames(result, scan, header.names_radionuclide(source))
     return result
 
 
@@ -58,13 +80,21 @@ def age_string(years: float) -> str:
     return f"{int(years * 12 + 1e-6):03d}M" if years < 80 else f"{int(years):03d}Y"
 
 
+@cache
+def _profile_rules() -> dict:
+    """Table E.1-1; reading it takes longer than applying it."""
+    return simpledicomanonymizer.initialize_actions_2024b()
+
+
 def _basic_profile(source: Dataset) -> Dataset:
-    """A copy without pixels, after the Basic Application Level Confidentiality Profile."""
-    profiled = Dataset()
-    for element in source:
-        if element.tag.group not in (0x7FE0, 0xFFFC) and not element.tag.is_private:
-            profiled.add(copy.deepcopy(element))
-    simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=simpledicomanonymizer.initialize_actions_2024b)
+    """A copy of what the allow-list may keep, after the Basic Application Level Confidentiality Profile.
+
+    The profile treats each attribute by itself, so applying it to the others, which go anyway, changes nothing.
+    """
+    profiled = pruned(source)
+    present = {(element.tag.group, element.tag.element) for element in profiled.iterall()}
+    rules = {tag: action for tag, action in _profile_rules().items() if len(tag) > 2 or tag in present}
+    simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=lambda: rules)
     simpledicomanonymizer.dictionary.clear()  # it remembers every UID of the process
     return profiled
 

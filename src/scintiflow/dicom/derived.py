@@ -2,8 +2,10 @@
 
 Stored values are integers; RealWorldValueMappingSequence (PS3.3 C.7.6.16.2.11) turns them into
 estimated counts of the standard scan with a slope that is a power of two. Half a step is the error:
-below 0.001 counts up to 127 counts per pixel, and always below 1/65000 of the largest value. There is
-never a RescaleSlope, which NM viewers would apply or ignore at will.
+below 0.001 counts as long as no pixel has more than 127 counts, and never above 1/65000 of the largest
+value. No 16-bit scale can do better: 0.002 x 65536 is 131. Nuclear medicine images have 8 or 16 bits
+(PS3.3 C.8.4.8), and dciodvfy does not even read one of 32. There is never a RescaleSlope, which NM
+viewers would apply or ignore at will.
 """
 
 import copy

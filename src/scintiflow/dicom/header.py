@@ -59,8 +59,11 @@ def pixel_spacing(dataset: Dataset) -> float:
     return row
 
 
-def table_velocity(dataset: Dataset, warnings: set[str]) -> tuple[float, bool]:
-    """Velocity in mm/s and whether it was inferred from ScanLength / ActualFrameDuration. Raises Rejection."""
+def table_velocity(dataset: Dataset, warnings: set[str], trusted: bool = False) -> tuple[float, bool]:
+    """Velocity in mm/s and whether it was inferred from ScanLength / ActualFrameDuration. Raises Rejection.
+
+    `trusted`: a person vouches for the velocity given, even against length and duration.
+    """
     raw = dataset.get("ScanVelocity")
     given = number(dataset, "ScanVelocity")
     if raw not in (None, "") and (given is None or given < 0):
@@ -82,7 +85,7 @@ def table_velocity(dataset: Dataset, warnings: set[str]) -> tuple[float, bool]:
         raise Rejection(Reason.VELOCITY_UNITS if plausible else Reason.VELOCITY_INVALID, f"{given:g}")
     if given < SLOWEST_MM_S:
         raise Rejection(Reason.VELOCITY_INVALID, f"{given:g}")
-    if inferred is not None and abs(given / inferred - 1) > VELOCITY_AGREEMENT:
+    if inferred is not None and not trusted and abs(given / inferred - 1) > VELOCITY_AGREEMENT:
         raise Rejection(Reason.VELOCITY_CONFLICT, f"{given:g} given, {inferred:.3g} mm/s inferred")
     return given, False
 

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from io import BytesIO
+from functools import cache
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 
 from scintiflow.dicom import allowlist, codes
 from scintiflow.dicom.reasons import Reason, Rejection
@@ -12,6 +14,7 @@ from scintiflow.dicom.reasons import Reason, Rejection
 SHORTEST_TOKEN = 3
 SHORTEST_NUMBER = 6  # shorter digit strings meet by chance with measured numbers
 LARGEST_BINARY = 2**16
+PIXEL_DATA = Tag(0x7FE0, 0x0010)
 TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC", "UI", "DA", "DT", "AE", "UR", "CS"}
 FIXED_WORDS = (
     "ISO_IR 100 ISO_IR 192 ORIGINAL DERIVED PRIMARY SECONDARY WHOLE BODY WHOLEBODY EMISSION MONOCHROME2 YES MODIFIED "
@@ -21,25 +24,15 @@ FIXED_WORDS = (
 )
 
 
-def refuse_identifiers(source: Dataset, result: Dataset) -> None:
-    """Raise Rejection DEIDENTIFICATION_FAILED if a text of `source` is left in the bytes of `result`."""
-    written = written_bytes(result)
+def refuse_identifiers(source: Dataset, header: bytes) -> None:
+    """Raise Rejection DEIDENTIFICATION_FAILED if a text of `source` is left in `header`.
+
+    `header` is the output's file without its pixel values: those are counts, and match short texts by chance.
+    """
     fixed = fixed_texts()
     for token in identifiers(source):
-        if token not in fixed and _occurs(token, written):
+        if _occurs(token, header) and token not in fixed:
             raise Rejection(Reason.DEIDENTIFICATION_FAILED, "an identifier is left")
-
-
-def written_bytes(dataset: Dataset) -> bytes:
-    """What would be on disk, without the pixels: those are counts, and they match short texts by chance."""
-    lean = Dataset()
-    lean.file_meta = dataset.file_meta
-    for element in dataset:
-        if element.keyword != "PixelData":
-            lean.add(element)
-    target = BytesIO()
-    lean.save_as(target, enforce_file_format=True)
-    return target.getvalue()
 
 
 def identifiers(source: Dataset) -> set[str]:
@@ -51,6 +44,7 @@ def identifiers(source: Dataset) -> set[str]:
     return {token for token in found if _is_telling(token)}
 
 
+@cache
 def fixed_texts() -> str:
     """Every text that this product itself puts into an output."""
     concepts = [value for value in vars(codes).values() if isinstance(value, codes.Code)]
@@ -67,15 +61,20 @@ def _vocabulary(rules: Mapping[str, allowlist.Rule]) -> Iterator[str]:
 
 
 def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
+    for raw in list(dataset.elements()):
+        try:
+            element = dataset[raw.tag]
+            value, vr = element.value, element.VR
+        except Exception:  # a value that is no number or no text of its kind: its bytes are looked for
+            value, vr = raw.value, "UN"
+        if vr == "SQ":
+            for item in value or []:
                 yield from _texts(item)
-        elif element.VR in TEXT_VRS and element.value not in (None, ""):
-            several = element.value if element.VM > 1 else [element.value]
-            yield from ((element.VR, str(value).strip(" \0")) for value in several)
-        elif element.VR in ("UN", "OB") and element.keyword != "PixelData" and _is_text(element.value):
-            yield "LO", element.value.decode("latin-1").strip(" \0")
+        elif vr in TEXT_VRS and value not in (None, ""):
+            several = value if isinstance(value, MultiValue) else [value]
+            yield from ((vr, str(one).strip(" \0")) for one in several)
+        elif vr in ("UN", "OB") and raw.tag != PIXEL_DATA and _is_text(value):
+            yield "LO", value.decode("latin-1").strip(" \0")
 
 
 def _is_text(value: object) -> bool:
@@ -96,9 +95,9 @@ def _occurs(token: str, written: bytes) -> bool:
     """As a word of its own, in any of the encodings in which DICOM may hold it."""
     for encoding in ("utf-8", "latin-1", "iso2022_jp", "utf-16-le"):
         try:
-            raw = re.escape(token.encode(encoding))
+            raw = token.encode(encoding)
         except UnicodeEncodeError:
             continue
-        if re.search(rb"(?<![0-9A-Za-z.])" + raw + rb"(?![0-9A-Za-z.])", written):
+        if raw in written and re.search(rb"(?<![0-9A-Za-z.])" + re.escape(raw) + rb"(?![0-9A-Za-z.])", written):
             return True
     return False

@@ -25,6 +25,7 @@ from scintiflow.dicom.reasons import Reason, Rejection
 
 LARGEST_FILE_BYTES = 128 * 2**20
 LARGEST_INFLATED_BYTES = 256 * 2**20
+DEEPEST_NESTING = 12  # sequences in sequences; real objects have four
 ARCHIVE_MARKS = (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ\x00")
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -75,37 +76,53 @@ def parse(content: bytes) -> Dataset:
     """A dataset from the bytes of a Part 10 file (PS3.10). Raises Rejection."""
     if content[128:132] != b"DICM":
         raise Rejection(_what_it_is(content))
+    with untrusted():
+        dataset = pydicom.dcmread(BytesIO(_inflatable(content)))
+        if dataset.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
+            raise Rejection(Reason.DICOMDIR)
+        if not dataset.file_meta.get("TransferSyntaxUID"):
+            raise Rejection(Reason.NO_TRANSFER_SYNTAX)
+        if not len(dataset):  # what the parser returns when encapsulated pixels end before their time
+            raise Rejection(Reason.TRUNCATED)
+        _refuse_cut_values(dataset)
+        _refuse_depth(dataset, DEEPEST_NESTING)
+    return dataset
+
+
+@contextmanager
+def untrusted() -> Iterator[None]:
+    """Whatever the block meets in a file becomes a Rejection; nothing that quotes the file is said or raised."""
     with silenced():
         try:
-            dataset = pydicom.dcmread(BytesIO(_inflatable(content)))
+            yield
         except Rejection:
             raise
         except EOFError:
             raise Rejection(Reason.TRUNCATED) from None
         except (MemoryError, RecursionError, OverflowError):
             raise Rejection(Reason.LIMIT_EXCEEDED) from None
-        except Exception as error:  # a parser fed with garbage may raise anything; its message may quote the file
+        except Exception as error:  # parsers and decoders fed with garbage may raise anything
             raise Rejection(Reason.CORRUPT, type(error).__name__) from None
-    if dataset.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
-        raise Rejection(Reason.DICOMDIR)
-    if not dataset.file_meta.get("TransferSyntaxUID"):
-        raise Rejection(Reason.NO_TRANSFER_SYNTAX)
-    _refuse_cut_values(dataset)
-    return dataset
 
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Neither pydicom's warnings nor its log records appear: they quote values, and so identity."""
-    logger = logging.getLogger("pydicom")
+    """Neither pydicom's warnings nor its log records appear: they quote values, and so identity.
+
+    It does not even look for malformed values meanwhile: what counts for us, we check ourselves.
+    """
+    logger, config = logging.getLogger("pydicom"), pydicom.config.settings
     level = logger.level
+    modes = config.reading_validation_mode, config.writing_validation_mode
     logger.setLevel(logging.CRITICAL + 1)
+    config.reading_validation_mode = config.writing_validation_mode = pydicom.config.IGNORE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)
+        config.reading_validation_mode, config.writing_validation_mode = modes
 
 
 def _what_it_is(content: bytes) -> Reason:
@@ -142,3 +159,14 @@ def _refuse_cut_values(dataset: Dataset) -> None:
             held = 0 if element.value is None else len(element.value)
             if held < element.length:
                 raise Rejection(Reason.TRUNCATED, f"{element.tag} holds {held} of {element.length} bytes")
+
+
+def _refuse_depth(dataset: Dataset, levels: int) -> None:
+    """Sequences are parsed when they are first looked at, each level by itself: so a bomb never unfolds."""
+    if levels == 0:
+        raise Rejection(Reason.LIMIT_EXCEEDED, f"more than {DEEPEST_NESTING} levels of sequences")
+    for element in list(dataset.elements()):
+        if element.VR != "SQ":
+            continue
+        for item in dataset[element.tag].value or []:
+            _refuse_depth(item, levels - 1)

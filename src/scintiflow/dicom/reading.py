@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageStorage
 
 from scintiflow.dicom import header
-from scintiflow.dicom.opening import Opened, open_object, silenced
+from scintiflow.dicom.opening import Opened, open_object, untrusted
 from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_have_lost
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import BOTH_VIEWS, Scan
 from scintiflow.dicom.views import find_views, photopeak_frames, turned
+
+FIRST_OF_IMAGE = Tag("Rows")
 
 
 def read_scan(path: Path) -> Scan:
@@ -20,21 +23,14 @@ def read_scan(path: Path) -> Scan:
     return scan_of(open_object(path))
 
 
-def scan_of(opened: Opened) -> Scan:
-    """The scan in a parsed file. Raises Rejection."""
-    with silenced():
-        try:
-            return _scan(opened.dataset)
-        except Rejection:
-            raise
-        except (MemoryError, RecursionError):
-            raise Rejection(Reason.LIMIT_EXCEEDED) from None
-        except Exception as error:  # malformed values may raise anything; the message may quote them
-            raise Rejection(Reason.CORRUPT, type(error).__name__) from None
+def scan_of(opened: Opened, overruled: frozenset[Reason] = frozenset()) -> Scan:
+    """The scan in a parsed file. Raises Rejection; not for a reason that a named person has `overruled`."""
+    with untrusted():
+        return _scan(opened.dataset, overruled)
 
 
-def _scan(dataset: Dataset) -> Scan:
-    warnings: set[str] = set()
+def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
+    warnings: set[str] = {Notice.OVERRULED.name} if overruled else set()
     _check_kind(dataset, warnings)
     _check_uids(dataset)
     check_transfer_syntax(dataset)
@@ -42,11 +38,11 @@ def _scan(dataset: Dataset) -> Scan:
     if not patient_id:
         raise Rejection(Reason.NO_PATIENT_ID)
     spacing = header.pixel_spacing(dataset)
-    velocity, inferred = header.table_velocity(dataset, warnings)
+    velocity, inferred = header.table_velocity(dataset, warnings, Reason.VELOCITY_CONFLICT in overruled)
     acquired = header.acquired(dataset, warnings)
     header.check_radionuclide(dataset)
     all_counts = decode_frames(dataset)
-    _check_count_sum(dataset, all_counts, warnings)
+    _check_count_sum(dataset, all_counts, warnings, Reason.DERIVED_INPUT in overruled)
     counts, views = _oriented_views(dataset, all_counts, warnings)
     for view in counts:
         if not view.any():
@@ -76,6 +72,9 @@ def _scan(dataset: Dataset) -> Scan:
 
 
 def _check_kind(dataset: Dataset, warnings: set[str]) -> None:
+    images = (NuclearMedicineImageStorage, SecondaryCaptureImageStorage)
+    if dataset.get("SOPClassUID") in images and max(dataset.keys()) < FIRST_OF_IMAGE:
+        raise Rejection(Reason.TRUNCATED, "the header ends before the image")
     if header.text(dataset, "Modality") != "NM":
         raise Rejection(Reason.WRONG_MODALITY)
     if dataset.get("SOPClassUID") == SecondaryCaptureImageStorage:
@@ -85,7 +84,7 @@ def _check_kind(dataset: Dataset, warnings: set[str]) -> None:
     kinds = [str(value).replace("_", " ").upper() for value in _values(dataset, "ImageType")]
     if "WHOLE BODY" not in kinds[2:3] or "EMISSION" not in (*kinds[3:4], *(() if kinds[3:4] else ("EMISSION",))):
         raise Rejection(Reason.WRONG_IMAGE_TYPE)
-    if header.text(dataset, "BurnedInAnnotation") == "YES":
+    if header.text(dataset, "BurnedInAnnotation").upper() == "YES":
         raise Rejection(Reason.BURNED_IN)
     slope, intercept = header.number(dataset, "RescaleSlope"), header.number(dataset, "RescaleIntercept")
     if slope not in (None, 1.0) or intercept not in (None, 0.0):
@@ -111,14 +110,14 @@ def _check_uids(dataset: Dataset) -> None:
             raise Rejection(Reason.UID_MISMATCH, in_object)
 
 
-def _check_count_sum(dataset: Dataset, counts: np.ndarray, warnings: set[str]) -> None:
+def _check_count_sum(dataset: Dataset, counts: np.ndarray, warnings: set[str], trusted: bool) -> None:
     """A derived or possibly lossy image is believed only if CountsAccumulated is the sum of its pixels."""
     stated = header.number(dataset, "CountsAccumulated")
     intact = stated is not None and int(stated) == int(counts.sum(dtype=np.int64))
     if may_have_lost(dataset) and not intact:
         raise Rejection(Reason.LOSSY, "reversibility not shown")
     if str(_values(dataset, "ImageType")[0]).upper() != "ORIGINAL":
-        if not intact:
+        if not intact and not trusted:
             raise Rejection(Reason.DERIVED_INPUT)
         warnings.add(Notice.DERIVED_LOSSLESS.name)
     if stated and not intact:

@@ -31,6 +31,7 @@ class Reason(Enum):
         "A length, a matrix or a nesting in the file is beyond what a whole-body scan can have",
         _EXPORT,
     )
+    TOO_SLOW = (Outcome.QUARANTINED, "Reading the file took longer than five seconds and was stopped", _EXPORT)
     UNREADABLE = (Outcome.QUARANTINED, "The file cannot be opened", "Give read permission and add the export again")
     CHANGED = (Outcome.QUARANTINED, "The file changed while it was read", "Wait for the export to end, add it again")
     ARCHIVE = (Outcome.QUARANTINED, "The file is an archive", "Unpack it beside the other files and add them again")
@@ -38,6 +39,7 @@ class Reason(Enum):
     SPECIAL_FILE = (Outcome.IGNORED, "The entry is a pipe, a socket or a device", "Remove it from the export")
     DICOMDIR = (Outcome.IGNORED, "The file is a DICOMDIR, an index of other files", "Nothing to do")
     DUPLICATE = (Outcome.IGNORED, "The same object is in the export more than once", "Nothing to do")
+    MENDED = (Outcome.IGNORED, "A mended version of the file was readmitted", "Nothing to do")
     DUPLICATE_PIXELS = (Outcome.IGNORED, "The same counts are there under another UID", "Nothing to do")
 
     # --- the object ---------------------------------------------------------------------------
@@ -99,7 +101,11 @@ class Reason(Enum):
         "A view has fewer counts than the protocol allows (smallest_counts_per_view)",
         "Check the injection and the acquisition; leave the study out if it failed",
     )
-    INCOMPLETE_SCAN = (Outcome.QUARANTINED, "One of the two views is missing", "Export both views in one object")
+    INCOMPLETE_SCAN = (
+        Outcome.QUARANTINED,
+        "One of the two views is missing",
+        "Export both views, in one object or as two files of one export",
+    )
     MATRIX = (Outcome.QUARANTINED, "The matrix is not that of a whole-body scan", _EXPORT)
     GEOMETRY = (Outcome.QUARANTINED, "The pixel spacing is missing, not square or implausible", _ASK)
     WRONG_RADIONUCLIDE = (Outcome.QUARANTINED, "The radionuclide is not technetium-99m", "Leave it out of the export")
@@ -181,6 +187,11 @@ class Reason(Enum):
     )
 
     @property
+    def may_be_overruled(self) -> bool:
+        """True where a person may know better than the header; never for identity, damage or lost counts."""
+        return self in OVERRULABLE
+
+    @property
     def outcome(self) -> Outcome:
         return self.value[0]
 
@@ -191,6 +202,18 @@ class Reason(Enum):
     @property
     def remedy(self) -> str:
         return self.value[2]
+
+
+OVERRULABLE = frozenset(
+    {
+        Reason.DERIVED_INPUT,  # the department vouches that the copy is lossless; some vendors give no count sum
+        Reason.VELOCITY_CONFLICT,  # the department vouches for the velocity against length and duration
+        Reason.AGE_OUT_OF_RANGE,
+        Reason.LOW_COUNTS,
+        Reason.AMBIGUOUS_PAIR,  # a person says which scans belong together
+        Reason.PAIR_COUNTS_RATIO,
+    }
+)
 
 
 class Notice(StrEnum):
@@ -208,6 +231,9 @@ class Notice(StrEnum):
     AGE_UNKNOWN = "age unknown"
     DATE_FORMAT = "a date in an outdated or invalid format"
     CHARSET = "unknown character set"
+    VIEWS_JOINED = "anterior and posterior view came in two files and were joined"
+    OVERRULED = "a named person overruled a check; see overrides in cohort.json"
+    PAIR_REGISTRATION = "the two scans are unusually far shifted or rotated against each other"
     PAIR_CROSS_STUDY = "the two scans are in different studies"
 
 

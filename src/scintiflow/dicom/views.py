@@ -18,9 +18,14 @@ NAMES = {  # as vendors write them in code meanings, image IDs and series descri
 def photopeak_frames(dataset: Dataset, frames: int, warnings: set[str]) -> list[int]:
     """Indices of the frames in the energy window that holds 140 keV. Raises Rejection."""
     windows = _vector(dataset, "EnergyWindowVector", frames)
+    described = dataset.get("EnergyWindowInformationSequence") or []
+    with_limits = [item for item in described if item.get("EnergyWindowRangeSequence")]
+    if with_limits and not any(holds_photopeak(item) for item in with_limits):
+        raise Rejection(Reason.WRONG_RADIONUCLIDE, "no energy window holds 140 keV")
     if windows is None or len(set(windows)) == 1:
         return list(range(frames))
-    described = dataset.get("EnergyWindowInformationSequence") or []
+    if not all(1 <= window <= len(described) for window in windows):
+        raise Rejection(Reason.FRAME_VECTOR, "EnergyWindowVector points beyond the windows")
     wanted = {number for number, item in enumerate(described, start=1) if holds_photopeak(item)}
     chosen = [frame for frame, window in enumerate(windows) if window in wanted]
     if len(wanted) != 1 or not chosen:

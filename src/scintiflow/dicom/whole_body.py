@@ -6,6 +6,7 @@ PS3.3 A.5 (Nuclear Medicine Image IOD) and C.8.4; `dciodvfy` finds no error in w
 
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,13 @@ def whole_body_object(counts: np.ndarray, header: WholeBodyHeader) -> Dataset:
     write_pixels(image, counts)
     image.CountsAccumulated = str(int(counts.sum(dtype=np.int64)))
     return image
+
+
+def object_bytes(dataset: Dataset) -> bytes:
+    """A Part 10 file as bytes; equal datasets give equal bytes."""
+    target = BytesIO()
+    dataset.save_as(target, enforce_file_format=True)
+    return target.getvalue()
 
 
 def save_object(path: Path, dataset: Dataset) -> None:

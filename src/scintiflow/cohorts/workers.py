@@ -1,0 +1,125 @@
+"""Work on untrusted files in processes that may die, hang or run out of memory without harm to the rest.
+
+Each process works on one file at a time and the parent knows on which, so a lost process costs its own
+file and nothing else. `concurrent.futures` cannot do that: one death breaks its whole pool.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from multiprocessing import connection, get_context
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
+
+LARGEST_PROCESS_BYTES = 2 * 2**30
+START_SECONDS = 120.0  # for importing everything on a busy machine
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Lost(Enum):
+    """Why an item has no result."""
+
+    DIED = "the process died"
+    LATE = "the time was up"
+
+
+@dataclass
+class _Worker(Generic[T]):
+    process: BaseProcess
+    link: connection.Connection
+    deadline: float
+    items: list[T] = field(default_factory=list)  # the one it works on; empty while it starts
+
+    def stop(self) -> None:
+        self.link.close()
+        self.process.kill()
+        self.process.join()
+
+
+def supervised(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int, seconds: float, preload: str
+) -> Iterator[tuple[T, R | Lost]]:
+    """(item, `function` of it) in the order of completion, over `workers` processes.
+
+    A process that dies, or needs more than `seconds` for an item, is replaced and its item is `Lost`. An
+    exception of `function` is raised here. `function` and items are pickled; `preload` is imported once.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["__main__", preload])
+    waiting = iter(items)
+    running: dict[connection.Connection, _Worker[T]] = {}
+
+    def start() -> None:
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, function), daemon=True)
+        process.start()
+        there.close()
+        running[here] = _Worker(process, here, time.monotonic() + START_SECONDS)
+
+    def occupy(worker: _Worker[T]) -> None:
+        """Give the worker its next item, or let it go."""
+        try:
+            worker.items = [next(waiting)]
+        except StopIteration:
+            running.pop(worker.link).stop()
+            return
+        worker.deadline = time.monotonic() + seconds
+        worker.link.send(worker.items[0])
+
+    try:
+        for _ in range(workers):
+            start()
+        while running:
+            patience = max(0.0, min(worker.deadline for worker in running.values()) - time.monotonic())
+            for link in connection.wait(list(running), patience):
+                worker = running[link]  # type: ignore[index]
+                done = worker.items
+                try:
+                    result, error = worker.link.recv()
+                except (EOFError, ConnectionResetError):
+                    yield from _replaced(running.pop(worker.link), Lost.DIED)
+                    start()
+                    continue
+                if error is not None:
+                    raise error
+                occupy(worker)
+                if done:
+                    yield done[0], result
+            now = time.monotonic()
+            for worker in [
+                worker for worker in running.values() if worker.deadline <= now and not worker.link.poll()
+            ]:
+                yield from _replaced(running.pop(worker.link), Lost.LATE)
+                start()
+    finally:
+        for worker in running.values():
+            worker.stop()
+
+
+def _replaced(worker: _Worker[T], why: Lost) -> Iterator[tuple[T, Lost]]:
+    worker.stop()
+    if not worker.items:
+        raise RuntimeError(f"a worker process cannot start: {why.value}")
+    yield worker.items[0], why
+
+
+def _serve(link: connection.Connection, function: Callable[[T], R]) -> None:
+    """In the worker: announce readiness, then answer until the parent is gone."""
+    resource.setrlimit(resource.RLIMIT_DATA, (LARGEST_PROCESS_BYTES, LARGEST_PROCESS_BYTES))
+    link.send((None, None))
+    while True:
+        try:
+            item = link.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        try:
+            answer: tuple = (function(item), None)
+        except Exception as error:
+            answer = (None, error)
+        try:
+            link.send(answer)
+        except (BrokenPipeError, ConnectionResetError):
+            return
