@@ -18,6 +18,7 @@ from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+REGISTRATION = "registration.json"  # in the folder that the register stage writes
 RUNTIME_PACKAGES = ("mlflow", "numpy", "scipy", "torch", "pydantic", "pyyaml", "rich", "pandas", "pyarrow")
 
 

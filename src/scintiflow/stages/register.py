@@ -9,11 +9,9 @@ from pathlib import Path
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import RegisterParams
 from scintiflow.registry.gate import GateNumbers, decide
-from scintiflow.registry.models import CHALLENGER, CHAMPION, register_model
+from scintiflow.registry.models import CHALLENGER, CHAMPION, REGISTRATION, register_model
 from scintiflow.restoration.restorer import DESCRIPTION, FIRST
 from scintiflow.tracking import Tracker
-
-REGISTRATION = "registration.json"
 
 
 @dataclass(frozen=True)

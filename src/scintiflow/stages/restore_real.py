@@ -32,8 +32,7 @@ from scintiflow.evaluation.summary import RESTORED
 from scintiflow.files import read_json, whole_folder
 from scintiflow.params import RestoreRealParams
 from scintiflow.progress import track
-from scintiflow.registry.models import load_by_alias
-from scintiflow.stages.register import REGISTRATION
+from scintiflow.registry.models import REGISTRATION, load_by_alias
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
