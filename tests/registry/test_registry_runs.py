@@ -27,6 +27,7 @@ def test_stages_of_one_pipeline_run_share_a_parent(client, tmp_path):
         run.tracker.metrics({"pairs": 5.0, "broken": float("nan")})
         run.tracker.artifact(picture, "pictures")
         run.tag("output.dataset.sha256", "d")
+        run.used("cohorts", tmp_path, "c" * 64)
     with runs.stage_run("adapt_sam", {}, {}):
         pass
     parent_id = runs.close_parent("FINISHED", {"a": {"b": 1}}, {"cohorts_sha256": "h"}, [picture])
@@ -37,6 +38,8 @@ def test_stages_of_one_pipeline_run_share_a_parent(client, tmp_path):
     assert {run.info.status for run in found.values()} | {parent.info.status} == {"FINISHED"}
     ingest = found["ingest"].data
     assert ingest.metrics == {"pairs": 5.0}
+    (data,) = found["ingest"].inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("cohorts", "c" * 32)
     assert ingest.params == {"split.seed": "3"}
     assert ingest.tags["scintiflow.output.dataset.sha256"] == "d"
     assert ingest.tags["mlflow.source.git.commit"]

@@ -1,7 +1,9 @@
 """One MLflow parent run for a pipeline run, one child run for each stage that really ran."""
 
+import json
 import logging
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
 from scintiflow.errors import ScintiflowError
@@ -19,6 +21,7 @@ PIPELINE_RUN_TAG = "scintiflow.pipeline_run"
 STAGE_TAG = "scintiflow.stage"
 PARENT_TAG = "mlflow.parentRunId"
 LONGEST_VALUE = 500
+LONGEST_DIGEST = 32  # MLflow allows 36 characters
 
 
 class MlflowTracker:
@@ -28,9 +31,9 @@ class MlflowTracker:
         self._client, self.run_id = client, run_id
 
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
-        for name, value in values.items():
-            if math.isfinite(value):
-                self._client.log_metric(self.run_id, name, float(value), step=step or 0)
+        now = int(time.time() * 1000)
+        known = [Metric(name, float(value), now, step or 0) for name, value in values.items() if math.isfinite(value)]
+        self._client.log_batch(self.run_id, metrics=known)
 
     def artifact(self, path: Path, folder: str = "") -> None:
         self._client.log_artifact(self.run_id, str(path), folder or None)
@@ -46,6 +49,11 @@ class StageRun:
 
     def tag(self, name: str, value: str) -> None:
         self.client.set_tag(self.run_id, f"scintiflow.{name}", value)
+
+    def used(self, name: str, path: Path, sha256: str) -> None:
+        """Show a data set in MLflow's own column: its name and the beginning of its hash."""
+        data = Dataset(name, sha256[:LONGEST_DIGEST], "local", json.dumps({"uri": str(path)}))
+        self.client.log_inputs(self.run_id, [DatasetInput(data, [])])
 
 
 def open_client(where: Surroundings | None = None) -> MlflowClient:
@@ -93,8 +101,7 @@ def stage_run(stage: str, params: dict, tags: dict[str, str]) -> Iterator[StageR
         tags={PARENT_TAG: parent.info.run_id, STAGE_TAG: stage, "mlflow.source.git.commit": git_sha()} | own_tags,
     )
     run_id = child.info.run_id
-    for name, value in flat(params).items():
-        client.log_param(run_id, name, str(value)[:LONGEST_VALUE])
+    _log_params(client, run_id, params)
     client.set_tag(parent.info.run_id, f"scintiflow.stage.{stage}", run_id)
     try:
         yield StageRun(run_id, MlflowTracker(client, run_id), client)
@@ -135,8 +142,7 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
     if parent is None:
         return None
     run_id = parent.info.run_id
-    for name, value in flat(params).items():
-        client.log_param(run_id, name, str(value)[:LONGEST_VALUE])
+    _log_params(client, run_id, params)
     for name, value in tags.items():
         client.set_tag(run_id, f"scintiflow.{name}", value)
     for path in artifacts:
@@ -146,6 +152,10 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
         client.set_terminated(child.info.run_id, status)
     client.set_terminated(run_id, status)
     return run_id
+
+
+def _log_params(client: MlflowClient, run_id: str, params: dict) -> None:
+    client.log_batch(run_id, params=[Param(name, str(value)[:LONGEST_VALUE]) for name, value in flat(params).items()])
 
 
 def flat(values: dict, prefix: str = "") -> dict[str, object]:

@@ -25,6 +25,7 @@ from scintiflow.registry.runs import stage_run
 from scintiflow.stages.code_version import code_version
 from scintiflow.stages.graph import BY_NAME
 
+DATA_SETS = {"cohorts", "dataset"}  # inputs that MLflow shows as the data of a run
 CHECKPOINTS = "SCINTIFLOW_CHECKPOINTS"  # where unfinished work is kept; a volume on a cluster
 
 
@@ -55,6 +56,8 @@ def run_stage(
             stage_run(stage, section.model_dump(), tags) as run,
             _checkpoints(stage, section.sha256(), tags) as checkpoints,
         ):
+            for name in DATA_SETS & given.keys():
+                run.used(name, given[name], hashes[f"input.{name}.sha256"])
             wanted = {name: Path(path) for name, path in outputs.items()}
             if "checkpoints" in {field.name for field in fields(module.Outputs)}:
                 wanted["checkpoints"] = checkpoints

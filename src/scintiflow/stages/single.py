@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params
+from scintiflow.registry.runs import close_parent
 from scintiflow.registry.surroundings import EXPERIMENT, PIPELINE_RUN
 from scintiflow.stages.code_version import code_version
 from scintiflow.stages.door import run_stage
@@ -20,13 +21,15 @@ def run_single_stage(name: str, params: Params) -> dict[str, float]:
         raise ScintiflowError(f"there is no stage '{name}'", where="scintiflow stage", remedy=f"Stages: {known}")
     os.environ.setdefault(EXPERIMENT, params.tracking.experiment)
     os.environ.setdefault(PIPELINE_RUN, f"stages-{_recipe_identity(params)}")
-    return run_stage(
+    numbers = run_stage(
         name,
         params.section(name).model_dump_json(),
         inputs={read: str(laptop_path(read)) for read in spec.reads},
         outputs={spec.writes: str(laptop_path(spec.writes))},
         report=Path(REPORTS) / f"{name}.json",
     )
+    close_parent("FINISHED", params.model_dump(), {}, [])  # the next stage of the same recipe joins it again
+    return numbers
 
 
 def _recipe_identity(params: Params) -> str:
