@@ -19,17 +19,19 @@ from scintiflow.tracking import Tracker
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
+CHECKPOINT_TAG = "cascade_sha256"
 RUNTIME_PACKAGES = ("mlflow", "numpy", "scipy", "torch", "pydantic", "pyyaml", "rich", "pandas", "pyarrow")
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version in the registry, addressed by alias."""
+    """A version in the registry, addressed by alias; `checkpoint_sha256` is of f^IR1's weights."""
 
     name: str
     version: str
     alias: str
     run_id: str
+    checkpoint_sha256: str
 
     @property
     def uri(self) -> str:
@@ -70,7 +72,7 @@ def register_model(
         )
     registered = mlflow.register_model(logged.model_uri, name, tags=tags | {"git_sha": git_sha()})
     client.set_registered_model_alias(name, alias, registered.version)
-    return RegisteredModel(name, str(registered.version), alias, run_id)
+    return RegisteredModel(name, str(registered.version), alias, run_id, tags.get(CHECKPOINT_TAG, ""))
 
 
 def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], np.ndarray], RegisteredModel]:
@@ -93,4 +95,5 @@ def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], 
         batch = np.asarray(rapid, np.float32)[None]
         return np.asarray(model.predict(batch, params={"count_ratio": float(count_ratio)}))[0]
 
-    return restore, RegisteredModel(name, str(found.version), alias, found.run_id or "")
+    checkpoint = found.tags.get(CHECKPOINT_TAG, "")
+    return restore, RegisteredModel(name, str(found.version), alias, found.run_id or "", checkpoint)

@@ -9,7 +9,7 @@ from pathlib import Path
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import RegisterParams
 from scintiflow.registry.gate import GateNumbers, decide
-from scintiflow.registry.models import CHALLENGER, CHAMPION, REGISTRATION, register_model
+from scintiflow.registry.models import CHALLENGER, CHAMPION, CHECKPOINT_TAG, REGISTRATION, register_model
 from scintiflow.restoration.restorer import DESCRIPTION, FIRST
 from scintiflow.tracking import Tracker
 
@@ -35,7 +35,7 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
     alias = CHAMPION if decision.passed else CHALLENGER
     tags = {
         "gate": "passed" if decision.passed else "not passed",
-        "cascade_sha256": sha256_file(inputs.cascade / FIRST),
+        CHECKPOINT_TAG: sha256_file(inputs.cascade / FIRST),
         "evaluation_report_sha256": sha256_file(inputs.evaluation / "report.html"),
         "decision": json.dumps(decision.as_dict())[:4000],
     }
@@ -52,7 +52,7 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
                 "version": model.version,
                 "alias": model.alias,
                 "run_id": model.run_id,
-                "cascade_sha256": tags["cascade_sha256"],
+                "cascade_sha256": model.checkpoint_sha256,
                 "decision": decision.as_dict(),
             },
         )

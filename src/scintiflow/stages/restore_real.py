@@ -58,7 +58,7 @@ def run(params: RestoreRealParams, inputs: Inputs, outputs: Outputs, tracker: Tr
     """
     registration = read_json(inputs.registration / REGISTRATION)
     restore, model = load_by_alias(registration["name"], registration["alias"])
-    identity = ModelIdentity(model.name, model.version, registration["cascade_sha256"])
+    identity = ModelIdentity(model.name, model.version, model.checkpoint_sha256)
     summary = read_json(inputs.evaluation / SUMMARY)
     restorers: dict[str, Restorer] = {
         RESTORED: restore,
