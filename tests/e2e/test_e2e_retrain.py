@@ -170,6 +170,10 @@ def test_an_interrupted_run_is_marked_and_leaves_no_process(project):
         for line in process.stdout:
             if "Evaluate" in line and "running" in line:
                 break
+        deadline = time.monotonic() + 60
+        while not started(project, "interrupted"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:
@@ -182,6 +186,12 @@ def test_an_interrupted_run_is_marked_and_leaves_no_process(project):
     while running := processes_in(project):
         assert time.monotonic() < deadline, running
         time.sleep(0.2)
+
+
+def started(project: Path, experiment: str) -> bool:
+    """Whether a stage has opened its run: before that there is nothing to mark."""
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    return client.get_experiment_by_name(experiment) is not None and bool(runs(project, experiment)[2])
 
 
 def processes_in(folder: Path) -> list[str]:
