@@ -17,8 +17,8 @@ import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor, nn
 
 from scintiflow.params import NetworkParams, TrainCascadeParams
-from scintiflow.restoration.backbone import Backbone
 from scintiflow.restoration.counts import INPUT_CHANNELS, CountInput, restoration_loss
+from scintiflow.restoration.families import build_backbone
 from scintiflow.restoration.scm import semantic_consistency
 from scintiflow.restoration.skd import SemanticKnowledgeDistillation
 from scintiflow.restoration.spi import SemanticPriorIntegration
@@ -50,7 +50,7 @@ class FirstNetwork(nn.Module):
     def __init__(self, network: NetworkParams, base_blur_pixels: float, patch_pixels: int) -> None:
         super().__init__()
         self.prepare = CountInput(base_blur_pixels)
-        self.backbone = Backbone(INPUT_CHANNELS, network, patch_pixels)
+        self.backbone = build_backbone(INPUT_CHANNELS, network, patch_pixels)
 
     def forward(self, counts: Tensor, k: Tensor, mixed: bool = False) -> Restored:
         """Restore `[n, 1, row, column]` counts; `k` is `[n]`; `mixed` computes the backbone in bfloat16."""
@@ -66,7 +66,7 @@ class SecondNetwork(nn.Module):
 
     def __init__(self, network: NetworkParams, patch_pixels: int, spi: bool) -> None:
         super().__init__()
-        self.backbone = Backbone(INPUT_CHANNELS + 1, network, patch_pixels)
+        self.backbone = build_backbone(INPUT_CHANNELS + 1, network, patch_pixels)
         self.integrate = SemanticPriorIntegration(network.width) if spi else None
 
     def forward(self, first: Restored, masks: Tensor, mixed: bool = False) -> Restored:
