@@ -102,7 +102,7 @@ def test_terms_scale_with_their_weights_and_vanish_at_zero(cascade, examples):
 
 
 def test_masks_reach_the_second_network_only(cascade, examples):
-    assert list(inspect.signature(FirstNetwork.forward).parameters) == ["self", "counts", "k", "mixed"]
+    assert list(inspect.signature(FirstNetwork.forward).parameters) == ["self", "counts", "k", "opposite", "mixed"]
     first = cascade.first(examples.input, examples.k)
     second = cascade.second(first, examples.masks).counts
     other = cascade.second(first, torch.zeros_like(examples.masks)).counts

@@ -7,6 +7,7 @@ arXiv 2112.04491): the attention of larger images is computed in windows that ti
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's usual name
@@ -127,4 +128,4 @@ def _tiles(length: int, window: int) -> list[tuple[int, int]]:
     """Starts and lengths of near-equal parts of `length`, none longer than 1.5 windows, one where it fits."""
     parts = max(1, round(length / window))
     edges = [length * part // parts for part in range(parts + 1)]
-    return [(start, end - start) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    return [(start, end - start) for start, end in pairwise(edges)]
