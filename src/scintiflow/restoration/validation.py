@@ -7,6 +7,9 @@ The target T of a pair is Poisson with mean t x truth and independent of the inp
 and the last term can be subtracted: the noise-corrected error. It is noisy itself, but its noise is the same for all
 networks, so differences between them are far surer than the value. The default pairs are thinned standard
 scans: no movement lies between their parts, which would break the correction (see `dataset.thinning`).
+
+For f^IR2 the value is a little too high where its masks come from the standard scan: they know some of T's noise
+(docs/explanation/restoration.md has the numbers). f^IR1 sees no masks.
 """
 
 import math
