@@ -128,6 +128,27 @@ class NetworkParams(_Section):
 
     width: Count
     blocks: Annotated[list[Count], Field(min_length=1)]
+    backbone: Literal["nafnet", "unet", "restormer"] = "nafnet"
+
+    @model_validator(mode="after")
+    def _width_can_be_shuffled(self) -> "NetworkParams":
+        if self.backbone == "restormer" and self.width % 2:
+            raise ValueError("the width of a restormer must be even")
+        return self
+
+
+class AugmentationParams(_Section):
+    """Thinned examples beyond the cohort's own counts, speeds and pixels; the defaults add nothing."""
+
+    smallest_count_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    accelerations: Annotated[list[Annotated[float, Field(gt=1)]], Field(max_length=2)] = []
+    binned_share: Share = 0.0
+
+    @model_validator(mode="after")
+    def _accelerations_are_a_range(self) -> "AugmentationParams":
+        if self.accelerations and (len(self.accelerations) != 2 or self.accelerations[0] > self.accelerations[1]):
+            raise ValueError("accelerations must be empty, or the lowest and the highest")
+        return self
 
 
 class TrainCascadeParams(_Section):
@@ -139,18 +160,24 @@ class TrainCascadeParams(_Section):
     skd_output_weight: Annotated[float, Field(ge=0)]
     skd_feature_weight: Annotated[float, Field(ge=0)]
     scm_weight: Annotated[float, Field(ge=0)]
+    prior_head_weight: Annotated[float, Field(ge=0)] = 0.0
+    views: Literal[1, 2] = 1
+    masks_from: Literal["standard", "rapid"] = "standard"
     ramp: Share
     base_blur_pixels: Positive
     thinned_share: Share
+    augmentation: AugmentationParams = AugmentationParams()
     seed: int
     steps: Count
     patches_per_step: Count
+    batches_per_step: Count = 1
     patch_pixels: Annotated[int, Field(ge=32, multiple_of=16)]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
     gradient_clip: Positive
     average_decay: Share
     validate_every: Count
+    patience: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Count
 
 

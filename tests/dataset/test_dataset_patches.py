@@ -1,10 +1,12 @@
 """Patches: aligned by whole pixels, independent of their target, seeded, biased to the body."""
 
+import hashlib
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from scintiflow.dataset.manifest import COLUMNS, STUDIES, Dataset, save_manifest
 from scintiflow.dataset.patches import PatchSampler, Study, aligned_pair, load_studies
@@ -118,8 +120,8 @@ def test_sampling_costs_far_less_than_a_training_step():
     assert (time.process_time() - started) / 10 < 0.05
 
 
-def written(tmp_path, masks_shape=(5, 2, ROWS, COLUMNS_OF_SCAN)) -> Dataset:
-    study = coded_study()
+def written(tmp_path, masks_shape=(5, 2, ROWS, COLUMNS_OF_SCAN), study: Study | None = None) -> Dataset:
+    study = study or coded_study()
     save_pair(tmp_path / "dataset" / STUDIES / "a.npz", Pair(study.rapid, study.standard))
     masks = np.zeros(masks_shape, np.uint8)
     save_prior(tmp_path / "priors" / "a.npz", Prior(masks, masks))
@@ -136,6 +138,50 @@ def test_studies_carry_whole_pixel_shifts_and_the_count_ratio(tmp_path):
     (study,) = load_studies(written(tmp_path), tmp_path / "priors", "train")
     assert study.shifts == SHIFTS
     assert study.k == pytest.approx(2.06)
+
+
+def test_masks_of_the_rapid_scan_are_moved_to_the_standard_scan_and_know_nothing_of_it(tmp_path):
+    dataset, coded = written(tmp_path), coded_study()
+    masks_rapid = (coded.rapid % 251).astype(np.uint8)[None].repeat(5, 0)
+    save_prior(tmp_path / "priors" / "a.npz", Prior(masks_rapid, np.full_like(masks_rapid, 7)))
+    (privileged,) = load_studies(dataset, tmp_path / "priors", "train")
+    assert (privileged.masks == 7).all()
+    (study,) = load_studies(dataset, tmp_path / "priors", "train", masks_from="rapid")
+    for view in range(2):
+        example = aligned_pair(study, view)
+        np.testing.assert_array_equal(example.masks[0], example.input % 251)
+        _, _, rows, columns = study.overlap(view)
+        uncovered = np.ones((ROWS, COLUMNS_OF_SCAN), bool)
+        uncovered[rows, columns] = False
+        assert not study.masks[:, view][:, uncovered].any()
+
+
+@pytest.mark.parametrize(("masks_from", "knows"), [("standard", True), ("rapid", False)])
+def test_only_masks_of_the_standard_scan_know_the_noise_of_the_target(tmp_path, masks_from, knows):
+    study = noisy_study(4)
+
+    def segmented(counts: np.ndarray) -> np.ndarray:
+        smooth = ndimage.gaussian_filter(counts.astype(float), (0, 1.5, 1.5))
+        return ((smooth > np.median(smooth)) * np.uint8(255))[None].repeat(5, 0)
+
+    dataset = written(tmp_path, study=study)
+    save_prior(tmp_path / "priors" / "a.npz", Prior(segmented(study.rapid), segmented(study.standard)))
+    studies = load_studies(dataset, tmp_path / "priors", "train", masks_from)
+    drawn = sampler(studies, thinned_share=1.0, patches=300).batch(0)
+    correlation = np.corrcoef(drawn.masks[:, 0].ravel(), drawn.target.ravel())[0, 1]
+    assert (correlation > 0.08) == knows
+    assert knows or abs(correlation) < 0.03
+
+
+def test_the_default_batches_are_those_of_every_earlier_version():
+    """Guards the order of draws: a recipe must go on giving the data that it gave."""
+    digest = hashlib.sha256()
+    drawing = sampler([noisy_study(1), noisy_study(2)], thinned_share=0.5)
+    for step in range(3):
+        batch = drawing.batch(step)
+        for array in (batch.input, batch.k, batch.target, batch.target_share, batch.masks):
+            digest.update(array.tobytes())
+    assert digest.hexdigest() == "9f54e7c6327434c42454a16085c40e46e8562b8552eca207d17f76c7d31019af"
 
 
 def test_an_empty_split_and_a_foreign_prior_are_refused(tmp_path):

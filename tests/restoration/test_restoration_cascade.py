@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scintiflow.params import NetworkParams, TrainCascadeParams
-from scintiflow.restoration.backbone import Backbone, local_mean
 from scintiflow.restoration.cascade import Cascade, DistillationWeights, Examples, FirstNetwork, cascade_losses
+from scintiflow.restoration.nafnet import local_mean
 from scintiflow.restoration.scm import semantic_consistency, similarity_maps
 from scintiflow.restoration.spi import SemanticPriorIntegration
 
@@ -102,7 +102,7 @@ def test_terms_scale_with_their_weights_and_vanish_at_zero(cascade, examples):
 
 
 def test_masks_reach_the_second_network_only(cascade, examples):
-    assert list(inspect.signature(FirstNetwork.forward).parameters) == ["self", "counts", "k", "mixed"]
+    assert list(inspect.signature(FirstNetwork.forward).parameters) == ["self", "counts", "k", "opposite", "mixed"]
     first = cascade.first(examples.input, examples.k)
     second = cascade.second(first, examples.masks).counts
     other = cascade.second(first, torch.zeros_like(examples.masks)).counts
@@ -153,16 +153,6 @@ def test_the_first_networks_start_does_not_depend_on_the_second():
     wide = Cascade(recipe(second=NetworkParams(width=12, blocks=[2]).model_dump()))
     for left, right in zip(Cascade(recipe()).first.parameters(), wide.first.parameters(), strict=True):
         torch.testing.assert_close(left, right, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 37, 51), (2, 3, 16, 16), (1, 3, 7, 90)])
-def test_the_backbone_takes_any_size(shape):
-    torch.manual_seed(0)
-    backbone = Backbone(3, NetworkParams(width=8, blocks=[1, 1, 1]), 32)
-    residual, features = backbone(torch.randn(shape))
-    assert residual.shape == (shape[0], 1, *shape[2:])
-    assert features.shape[2] >= shape[2] / 2
-    assert (residual == 0).all()
 
 
 def test_local_means_equal_scipys_inside_and_the_mean_on_a_patch():

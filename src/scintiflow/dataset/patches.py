@@ -1,10 +1,4 @@
-"""Training examples: patches of one view, in counts, with a target that is independent of the input.
-
-An example is either
-
-- a real pair: input R, target S, laid over each other by the manifest's shift rounded to WHOLE pixels,
-  that is, cut out at shifted places; counts are never resampled, since that would correlate their noise;
-- a thinned pair (see `thinning`): input A, target S - A, both from the standard scan.
+"""Batches of training patches, drawn from studies in memory.
 
 A batch depends on the seed and on its number alone, not on what was drawn before: a run that resumes at
 step n sees what the uninterrupted run saw, and workers may share the work.
@@ -13,87 +7,59 @@ step n sees what the uninterrupted run saw, and workers may share the work.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from scintiflow.dataset.augmentation import draw_binning, draw_count_share
+from scintiflow.dataset.examples import Example, Study, Thinning, aligned_pair, cut, left_to_right, thinned_window
 from scintiflow.dataset.manifest import Dataset, shift_pixels
 from scintiflow.dataset.priors import load_prior
-from scintiflow.dataset.thinning import thinned_pair
 from scintiflow.errors import ScintiflowError
+from scintiflow.params import AugmentationParams
 from scintiflow.structures import BODY, STRUCTURES
 
 BODY_SHARE_OF_CENTRES = 0.9  # the other patches may lie anywhere, so that empty background is seen too
 COUNT_RATIO_JITTER = 0.15  # thinned inputs are k (1 +- this) times poorer: the network learns a function of k
+OPPOSITE_LEFT_OUT = 0.1  # share of two-view patches without their opposite, so that single views are known too
 SMALLEST_PATCH = 32
 
-
-@dataclass(frozen=True)
-class Study:
-    """One child's pair with the privileged masks of the standard scan.
-
-    Attributes:
-        rapid, standard: uint16 counts `[view, row, column]`.
-        masks: uint8 soft masks of the standard scan `[structure, view, row, column]`, 255 = certain.
-        k: expected standard / rapid count ratio.
-        shifts: for each view (rows, columns) in whole pixels; standard(r + rows, c + columns)
-            shows what rapid(r, c) shows.
-    """
-
-    rapid: np.ndarray
-    standard: np.ndarray
-    masks: np.ndarray
-    k: float
-    shifts: tuple[tuple[int, int], ...]
-
-    def overlap(self, view: int) -> tuple[slice, slice, slice, slice]:
-        """Rows and columns of the rapid scan, then of the standard scan, where both were measured."""
-        (row_shift, column_shift), (rows, columns) = self.shifts[view], self.rapid.shape[1:]
-        rapid_rows, standard_rows = _overlap(rows, row_shift)
-        rapid_columns, standard_columns = _overlap(columns, column_shift)
-        return rapid_rows, rapid_columns, standard_rows, standard_columns
-
-
-@dataclass(frozen=True)
-class Example:
-    """One patch `[row, column]`; E[target] = target_share x E[standard], E[standard] = k E[input].
-
-    `masks` are uint8 `[structure, row, column]` in the place of the input.
-    """
-
-    input: np.ndarray
-    k: float
-    target: np.ndarray
-    target_share: float
-    masks: np.ndarray
+MaskSource = Literal["standard", "rapid"]
 
 
 @dataclass(frozen=True)
 class Batch:
     """Stacked examples: float32 `input`, `target` `[n, 1, row, column]`, `masks` in 0..1
-    `[n, structure, row, column]`, `k` and `target_share` `[n]`."""
+    `[n, structure, row, column]`, `k` and `target_share` `[n]`, `opposite` `[n, 2, row, column]` or None."""
 
     input: np.ndarray
     k: np.ndarray
     target: np.ndarray
     target_share: np.ndarray
     masks: np.ndarray
+    opposite: np.ndarray | None = None
 
 
-def load_studies(dataset: Dataset, priors: Path, split: str) -> list[Study]:
-    """Read every study of a split with its prior into memory.
+def load_studies(dataset: Dataset, priors: Path, split: str, masks_from: MaskSource = "standard") -> list[Study]:
+    """Read every study of a split with the masks of one of its scans into memory.
 
     Raises ScintiflowError if the split is empty, a prior is absent or its shape is not the scan's.
     """
-    studies = [load_study(dataset, priors, row) for row in dataset.rows(split)]
+    studies = [load_study(dataset, priors, row, masks_from) for row in dataset.rows(split)]
     if not studies:
         raise ScintiflowError(f"has no {split} studies", where=dataset.folder, remedy="Add patients to the cohorts")
     return studies
 
 
-def load_study(dataset: Dataset, priors: Path, row: pd.Series) -> Study:
-    """Read one study of the manifest with its privileged masks."""
-    pair, masks = dataset.pair(row["study"]), load_prior(priors, row["study"]).masks_standard
+def load_study(dataset: Dataset, priors: Path, row: pd.Series, masks_from: MaskSource = "standard") -> Study:
+    """Read one study of the manifest with its masks.
+
+    Masks of the standard scan are privileged and know the noise of every target that is cut from that scan. Masks
+    of the rapid scan do not; they are moved to the standard scan's frame by the measured whole-pixel shift.
+    """
+    pair, prior = dataset.pair(row["study"]), load_prior(priors, row["study"])
+    masks = prior.masks_standard if masks_from == "standard" else prior.masks_rapid
     if masks.shape != (len(STRUCTURES), *pair.standard.shape):
         raise ScintiflowError(
             f"masks {masks.shape} do not belong to a scan {pair.standard.shape}",
@@ -101,24 +67,8 @@ def load_study(dataset: Dataset, priors: Path, row: pd.Series) -> Study:
             remedy="Run the distil_priors stage again",
         )
     shifts = tuple(shift_pixels(row, view) for view in range(len(pair.rapid)))
-    return Study(pair.rapid, pair.standard, masks, float(row["count_ratio"]), shifts)
-
-
-def aligned_pair(study: Study, view: int) -> Example:
-    """A whole view as a real pair, cut to where both scans were measured."""
-    rapid_rows, rapid_columns, rows, columns = study.overlap(view)
-    return Example(
-        input=study.rapid[view, rapid_rows, rapid_columns],
-        k=study.k,
-        target=study.standard[view, rows, columns],
-        target_share=1.0,
-        masks=study.masks[:, view, rows, columns],
-    )
-
-
-def thinned_view(study: Study, view: int, k: float, generator: np.random.Generator) -> Example:
-    """A whole view of the standard scan as a thinned pair; the input is k times poorer."""
-    return _thinned(study.standard[view], study.masks[:, view], k, generator)
+    study = Study(pair.rapid, pair.standard, masks, float(row["count_ratio"]), shifts)
+    return study if masks_from == "standard" else _with_moved_masks(study)
 
 
 class PatchSampler:
@@ -132,10 +82,14 @@ class PatchSampler:
         patches: int,
         thinned_share: float,
         seed: int,
+        augmentation: AugmentationParams | None = None,
+        views: int = 1,
     ) -> None:
+        """`views` 2 adds the mirrored opposite view; no augmentation leaves counts, speeds and pixels as they are."""
         self._studies, self._patches = studies, patches
-        self._thinned_share, self._seed = thinned_share, seed
-        self._shape = _patch_shape(studies, patch_pixels)
+        self._thinned_share, self._seed, self._views = thinned_share, seed, views
+        self._augmentation = augmentation or AugmentationParams()
+        self._shape = _patch_shape(studies, patch_pixels, self._augmentation)
         self._body = [
             [_body_pixels(study.masks[BODY, view]) for view in range(len(study.masks[0]))] for study in studies
         ]
@@ -155,6 +109,7 @@ class PatchSampler:
             target=np.stack([example.target for example in examples])[:, None].astype(np.float32),
             target_share=np.array([example.target_share for example in examples], np.float32),
             masks=np.stack([example.masks for example in examples]).astype(np.float32) / np.float32(255),
+            opposite=_stacked([example.opposite for example in examples]),
         )
 
     def example(self, generator: np.random.Generator) -> Example:
@@ -163,20 +118,29 @@ class PatchSampler:
         study = self._studies[number]
         view = int(generator.integers(len(study.rapid)))
         _, _, rows, columns = study.overlap(view)
-        thinned = generator.random() < self._thinned_share
+        thinned = bool(generator.random() < self._thinned_share)
+        binning = thinned and draw_binning(self._augmentation, generator)
         shape = study.standard.shape[1:] if thinned else _extent(rows, columns)
         centre = self._centre(number, view, generator)
         if not thinned:  # place within the overlap
             centre = centre[0] - rows.start, centre[1] - columns.start
-        top, left = (_start(centre[axis], self._shape[axis], shape[axis]) for axis in (0, 1))
-        window = slice(top, top + self._shape[0]), slice(left, left + self._shape[1])
+        size = (2 * self._shape[0], 2 * self._shape[1]) if binning else self._shape
+        top, left = (_start(centre[axis], size[axis], shape[axis]) for axis in (0, 1))
+        window = slice(top, top + size[0]), slice(left, left + size[1])
         if thinned:
-            k = study.k * float(generator.uniform(1 - COUNT_RATIO_JITTER, 1 + COUNT_RATIO_JITTER))
-            standard, masks = study.standard[view][window], study.masks[:, view][:, *window]
-            example = _thinned(standard, masks, k, generator)
+            thinning = Thinning(self._k(study, generator), draw_count_share(self._augmentation, generator), binning)
+            example = thinned_window(study, view, window, thinning, generator, self._views)
         else:
-            example = _cut(aligned_pair(study, view), window)
-        return _mirrored(example) if generator.random() < 0.5 else example
+            example = cut(aligned_pair(study, view, self._views), window)
+        if example.opposite is not None and generator.random() < OPPOSITE_LEFT_OUT:
+            example.opposite[:] = 0
+        return left_to_right(example) if generator.random() < 0.5 else example
+
+    def _k(self, study: Study, generator: np.random.Generator) -> float:
+        if self._augmentation.accelerations:
+            lowest, highest = self._augmentation.accelerations
+            return float(generator.uniform(lowest, highest))
+        return study.k * float(generator.uniform(1 - COUNT_RATIO_JITTER, 1 + COUNT_RATIO_JITTER))
 
     def _centre(self, study: int, view: int, generator: np.random.Generator) -> tuple[int, int]:
         rows, columns = self._studies[study].standard.shape[1:]
@@ -186,34 +150,18 @@ class PatchSampler:
         return divmod(pixel, columns)
 
 
-def _thinned(standard: np.ndarray, masks: np.ndarray, k: float, generator: np.random.Generator) -> Example:
-    pair = thinned_pair(standard, k, generator)
-    return Example(pair.input, pair.k, pair.target, pair.target_share, masks)
+def _with_moved_masks(study: Study) -> Study:
+    """The study with masks, given in the frame of its rapid scan, in the frame of its standard scan."""
+    masks = np.zeros_like(study.masks)
+    for view in range(len(study.rapid)):
+        rapid_rows, rapid_columns, rows, columns = study.overlap(view)
+        masks[:, view, rows, columns] = study.masks[:, view, rapid_rows, rapid_columns]
+    return Study(study.rapid, study.standard, masks, study.k, study.shifts)
 
 
-def _cut(example: Example, window: tuple[slice, slice]) -> Example:
-    return Example(
-        input=example.input[window],
-        k=example.k,
-        target=example.target[window],
-        target_share=example.target_share,
-        masks=example.masks[:, *window],
-    )
-
-
-def _mirrored(example: Example) -> Example:
-    return Example(
-        input=example.input[:, ::-1],
-        k=example.k,
-        target=example.target[:, ::-1],
-        target_share=example.target_share,
-        masks=example.masks[:, :, ::-1],
-    )
-
-
-def _overlap(length: int, shift: int) -> tuple[slice, slice]:
-    first, last = max(0, -shift), min(length, length - shift)
-    return slice(first, last), slice(first + shift, last + shift)
+def _stacked(opposites: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    present = [opposite for opposite in opposites if opposite is not None]
+    return np.stack(present).astype(np.float32) if present else None
 
 
 def _extent(rows: slice, columns: slice) -> tuple[int, int]:
@@ -228,7 +176,7 @@ def _body_pixels(body: np.ndarray) -> np.ndarray:
     return np.flatnonzero(body > 127).astype(np.int32)
 
 
-def _patch_shape(studies: Sequence[Study], patch_pixels: int) -> tuple[int, int]:
+def _patch_shape(studies: Sequence[Study], patch_pixels: int, augmentation: AugmentationParams) -> tuple[int, int]:
     extents = [_extent(*study.overlap(view)[:2]) for study in studies for view in range(len(study.rapid))]
     rows, columns = (min(patch_pixels, *(extent[axis] for extent in extents)) for axis in (0, 1))
     if min(rows, columns) < SMALLEST_PATCH:
@@ -236,5 +184,12 @@ def _patch_shape(studies: Sequence[Study], patch_pixels: int) -> tuple[int, int]
             f"the smallest scan leaves patches of {rows} x {columns} pixels",
             where="train_cascade.patch_pixels",
             remedy=f"Train on scans that overlap by at least {SMALLEST_PATCH} pixels",
+        )
+    narrowest = [min(study.standard.shape[axis] for study in studies) for axis in (1, 2)]
+    if augmentation.binned_share and (2 * rows > narrowest[0] or 2 * columns > narrowest[1]):
+        raise ScintiflowError(
+            f"patches of {rows} x {columns} summed pixels do not fit into scans of {narrowest[0]} x {narrowest[1]}",
+            where="train_cascade.augmentation.binned_share",
+            remedy="Give smaller patch_pixels, or 0",
         )
     return rows, columns

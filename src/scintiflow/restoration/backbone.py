@@ -1,106 +1,54 @@
-"""The f^IR backbone: a U-shaped network of NAFNet blocks that works at half resolution.
+"""What every f^IR backbone is: a stem, a body at half resolution, a head, each callable by itself.
 
-NAFNet: Chen et al. 2022, arXiv 2204.04676 (layer normalisation, SimpleGate, simplified channel
-attention). The stem folds 2 x 2 pixels into channels, which loses nothing and costs a quarter. Channel
-attention averages over a window of the training patch's size instead of the whole image, so that a
-whole-body scan, mostly empty, meets the statistics that training has seen (Chu et al. 2022, arXiv 2112.04491).
+The stem folds 2 x 2 pixels into channels, which loses nothing and costs a quarter; the body is a U-shaped
+network of the family that `NetworkParams.backbone` names (see `nafnet`, `unet`, `restormer`); the head unfolds.
+Semantic Prior Integration steps in between stem and body, distillation and consistency read what the body gives.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor, nn
 
-from scintiflow.params import NetworkParams
-
 STEM_STRIDE = 2
-
-
-class LayerNorm2d(nn.Module):
-    """Layer normalisation over the channels of `[n, channel, row, column]`."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, image: Tensor) -> Tensor:
-        last = image.permute(0, 2, 3, 1)
-        return F.layer_norm(last, last.shape[-1:], self.weight, self.bias, eps=1e-6).permute(0, 3, 1, 2)
-
-
-class ChannelAttention(nn.Module):
-    """Simplified channel attention: every channel is scaled by a linear map of local channel means."""
-
-    def __init__(self, channels: int, window: int) -> None:
-        super().__init__()
-        self.window = window
-        self.mix = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return image * self.mix(local_mean(image, self.window).to(image.dtype))
-
-
-class NafBlock(nn.Module):
-    """One NAFNet block; both branches start switched off (zero scales), so it begins as the identity."""
-
-    def __init__(self, channels: int, window: int) -> None:
-        super().__init__()
-        self.spatial = nn.Sequential(
-            LayerNorm2d(channels),
-            nn.Conv2d(channels, 2 * channels, 1),
-            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
-            SimpleGate(),
-            ChannelAttention(channels, window),
-            nn.Conv2d(channels, channels, 1),
-        )
-        self.pointwise = nn.Sequential(
-            LayerNorm2d(channels),
-            nn.Conv2d(channels, 2 * channels, 1),
-            SimpleGate(),
-            nn.Conv2d(channels, channels, 1),
-        )
-        self.spatial_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
-        self.pointwise_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        image = image + self.spatial(image) * self.spatial_scale
-        return image + self.pointwise(image) * self.pointwise_scale
-
-
-class SimpleGate(nn.Module):
-    """The product of both halves of the channels."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        first, second = image.chunk(2, dim=1)
-        return first * second
 
 
 class Backbone(nn.Module):
     """Channels at full resolution -> (residual at full resolution, features at half resolution).
 
-    `blocks` lists the blocks of each level, the last number belonging to the deepest; each level
-    halves the resolution and doubles the width. The head starts at zero: so does the residual.
+    A family fills in `build` and `refine`. Every level but the first halves the resolution and doubles
+    the width. The head starts at zero: so does the residual.
     """
 
-    def __init__(self, input_channels: int, network: NetworkParams, patch_pixels: int) -> None:
+    def __init__(
+        self, input_channels: int, width: int, blocks: Sequence[int], patch_pixels: int, output_channels: int = 1
+    ) -> None:
+        """Build the network.
+
+        Args:
+            input_channels, output_channels: of the image, any number.
+            width: channels of the first level, and of the features.
+            blocks: blocks of each level, the last number belonging to the deepest.
+            patch_pixels: side of the training patches, for families whose statistics depend on it.
+        """
         super().__init__()
-        *sides, middle = network.blocks
-        widths = [network.width * 2**level for level in range(len(network.blocks))]
-        windows = [max(1, patch_pixels // (STEM_STRIDE * 2**level)) for level in range(len(network.blocks))]
-        self.multiple = STEM_STRIDE * 2 ** len(sides)
+        self.multiple = STEM_STRIDE * 2 ** (len(blocks) - 1)
         self.fold = nn.PixelUnshuffle(STEM_STRIDE)
-        self.stem = nn.Conv2d(input_channels * STEM_STRIDE**2, network.width, 3, padding=1)
-        self.encoders = nn.ModuleList(_level(widths[i], windows[i], count) for i, count in enumerate(sides))
-        self.downs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(len(sides)))
-        self.middle = _level(widths[-1], windows[-1], middle)
-        self.ups = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(widths[i + 1], 4 * widths[i], 1), nn.PixelShuffle(2)) for i in range(len(sides))
-        )
-        self.decoders = nn.ModuleList(_level(widths[i], windows[i], count) for i, count in enumerate(sides))
-        self.head = nn.Conv2d(network.width, STEM_STRIDE**2, 3, padding=1)
+        self.stem = nn.Conv2d(input_channels * STEM_STRIDE**2, width, 3, padding=1)
+        self.build([width * 2**level for level in range(len(blocks))], blocks, patch_pixels)
+        self.head = nn.Conv2d(width, output_channels * STEM_STRIDE**2, 3, padding=1)
         self.unfold = nn.PixelShuffle(STEM_STRIDE)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
+
+    def build(self, widths: Sequence[int], blocks: Sequence[int], patch_pixels: int) -> None:
+        """Make the body's layers; `widths` and `blocks` have one number for each level."""
+        raise TypeError(f"{type(self).__name__} names no family of backbones")
+
+    def refine(self, features: Tensor) -> Tensor:
+        """The body: features `[n, width, y, x]` at half resolution in and out."""
+        raise TypeError(f"{type(self).__name__} names no family of backbones")
 
     def embed(self, channels: Tensor) -> Tensor:
         """The stem: `[n, channel, row, column]`, sides padded to a multiple, to features at half resolution."""
@@ -109,46 +57,10 @@ class Backbone(nn.Module):
         padded = F.pad(channels, padding, mode="replicate") if any(padding) else channels
         return self.stem(self.fold(padded).contiguous(memory_format=torch.channels_last))
 
-    def refine(self, features: Tensor) -> Tensor:
-        """The U: features at half resolution in and out."""
-        skipped = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            features = encoder(features)
-            skipped.append(features)
-            features = down(features)
-        features = self.middle(features)
-        for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skipped), strict=True):
-            features = decoder(up(features) + skip)
-        return features
-
     def residual(self, features: Tensor, rows: int, columns: int) -> Tensor:
-        """The head, cut back to the image's size, float32 `[n, 1, row, column]`."""
+        """The head, cut back to the image's size, float32 `[n, output channel, row, column]`."""
         return self.unfold(self.head(features))[..., :rows, :columns].float()
 
     def forward(self, channels: Tensor) -> tuple[Tensor, Tensor]:
         features = self.refine(self.embed(channels))
         return self.residual(features, *channels.shape[-2:]), features
-
-
-def local_mean(image: Tensor, window: int) -> Tensor:
-    """Mean over a `window` x `window` neighbourhood of every pixel, edges repeated.
-
-    Where the image is not larger than the window this is the plain mean, `[n, channel, 1, 1]`.
-    """
-    rows, columns = image.shape[-2:]
-    if rows <= window and columns <= window:
-        return image.mean((2, 3), keepdim=True)
-    return _sliding_mean(_sliding_mean(image.float(), min(window, rows), 2), min(window, columns), 3)
-
-
-def _sliding_mean(image: Tensor, window: int, axis: int) -> Tensor:
-    sums = F.pad(image, (0, 0, 1, 0) if axis == 2 else (1, 0)).cumsum(axis, dtype=torch.float64)
-    length = image.shape[axis]
-    means = (sums.narrow(axis, window, length - window + 1) - sums.narrow(axis, 0, length - window + 1)) / window
-    before = (window - 1) // 2
-    padding = (before, window - 1 - before)
-    return F.pad(means.float(), (0, 0, *padding) if axis == 2 else (*padding, 0, 0), mode="replicate")
-
-
-def _level(channels: int, window: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(NafBlock(channels, window) for _ in range(count)))

@@ -32,4 +32,5 @@ def batch_loader(batches: SteppedBatches, workers: int) -> DataLoader:
 
 def to_tensors(batch: Batch) -> dict[str, torch.Tensor]:
     """Tensors of a batch by the names of `Examples`, a mapping, so that the trainer can move them to a device."""
-    return {name: torch.from_numpy(getattr(batch, name)) for name in Examples.__dataclass_fields__}
+    arrays = {name: getattr(batch, name) for name in Examples.__dataclass_fields__}
+    return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}

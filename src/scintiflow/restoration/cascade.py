@@ -1,12 +1,13 @@
 """The cascade f^IR1 -> f^IR2 and its loss.
 
-    f^IR1: (R, k)           -> y1, c1 = y1^2, F1        runs at inference, never sees a mask
+    f^IR1: (R, k)            -> y1, c1 = y1^2, F1        runs at inference, never sees a mask
     f^IR2: SPI(z, sg(y1), m) -> y2 = sg(y1) + r2, c2 = y2^2, F2   training only
-    L = dev(c1, S) + dev(c2, S) + l1 SKD_out + l2 SKD_feat + l3 SCM
+    L = dev(c1, S) + dev(c2, S) + l1 SKD_out + l2 SKD_feat + l3 SCM + l4 L_prior
 
 z are the channels of `counts.CountInput`, m the privileged masks, sg a stop-gradient: no loss of f^IR2 reaches
 f^IR1 through y1, and SKD never reaches f^IR2. The order of the networks and the three modules' purpose are the
-paper's (arXiv 2503.02321), the equations are ours.
+paper's (arXiv 2503.02321), the equations are ours, and so are L_prior (see `prior_head`) and the mirrored opposite
+view as a second input, both off by default.
 """
 
 from contextlib import AbstractContextManager
@@ -17,8 +18,9 @@ import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor, nn
 
 from scintiflow.params import NetworkParams, TrainCascadeParams
-from scintiflow.restoration.backbone import Backbone
-from scintiflow.restoration.counts import INPUT_CHANNELS, CountInput, restoration_loss
+from scintiflow.restoration.counts import INPUT_CHANNELS, OPPOSITE_CHANNELS, CountInput, restoration_loss
+from scintiflow.restoration.families import build_backbone
+from scintiflow.restoration.prior_head import PriorHead, prior_loss
 from scintiflow.restoration.scm import semantic_consistency
 from scintiflow.restoration.skd import SemanticKnowledgeDistillation
 from scintiflow.restoration.spi import SemanticPriorIntegration
@@ -47,26 +49,51 @@ class Restored:
 class FirstNetwork(nn.Module):
     """f^IR1: counts and k in, standard counts out. Has no mask input."""
 
-    def __init__(self, network: NetworkParams, base_blur_pixels: float, patch_pixels: int) -> None:
+    def __init__(
+        self,
+        network: NetworkParams,
+        base_blur_pixels: float,
+        patch_pixels: int,
+        views: int = 1,
+        prior_head: bool = False,
+    ) -> None:
         super().__init__()
+        self.views = views
         self.prepare = CountInput(base_blur_pixels)
-        self.backbone = Backbone(INPUT_CHANNELS, network, patch_pixels)
+        self.backbone = build_backbone(input_channels(views), network, patch_pixels)
+        self.prior_head = PriorHead(network.width) if prior_head else None
 
-    def forward(self, counts: Tensor, k: Tensor, mixed: bool = False) -> Restored:
-        """Restore `[n, 1, row, column]` counts; `k` is `[n]`; `mixed` computes the backbone in bfloat16."""
+    def forward(self, counts: Tensor, k: Tensor, opposite: Tensor | None = None, mixed: bool = False) -> Restored:
+        """Restore counts.
+
+        Args:
+            counts: `[n, 1, row, column]`.
+            k: `[n]`.
+            opposite: `[n, 2, row, column]`, the mirrored opposite view's counts and 1 where it was measured (see
+                `dataset.opposite`); used by a network of two views, for which None is a scan of one view.
+            mixed: compute the backbone in bfloat16.
+        """
         channels, base = self.prepare(counts, k)
+        if self.views == 2:
+            channels = torch.cat([channels, self.prepare.opposite(counts, opposite, k)], 1)
         with _arithmetic(channels, mixed):
             residual, features = self.backbone(channels)
         root = base + residual
         return Restored(root, root.square(), features, channels)
 
+    def mask_logits(self, restored: Restored) -> Tensor:
+        """What the prior head makes of the features, `[n, structure, row, column]`; ValueError without a head."""
+        if self.prior_head is None:
+            raise ValueError("this f^IR1 was trained without a prior head")
+        return self.prior_head(restored.features, *restored.root.shape[-2:])
+
 
 class SecondNetwork(nn.Module):
     """f^IR2: refines a detached restoration; with SPI it also sees the privileged masks."""
 
-    def __init__(self, network: NetworkParams, patch_pixels: int, spi: bool) -> None:
+    def __init__(self, network: NetworkParams, patch_pixels: int, spi: bool, views: int = 1) -> None:
         super().__init__()
-        self.backbone = Backbone(INPUT_CHANNELS + 1, network, patch_pixels)
+        self.backbone = build_backbone(input_channels(views) + 1, network, patch_pixels)
         self.integrate = SemanticPriorIntegration(network.width) if spi else None
 
     def forward(self, first: Restored, masks: Tensor, mixed: bool = False) -> Restored:
@@ -90,9 +117,15 @@ class Cascade(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
-            self.first = FirstNetwork(params.first, params.base_blur_pixels, params.patch_pixels)
+            self.first = FirstNetwork(
+                params.first,
+                params.base_blur_pixels,
+                params.patch_pixels,
+                params.views,
+                prior_head=params.prior_head_weight > 0,
+            )
             torch.manual_seed(params.seed + 1)
-            self.second = SecondNetwork(params.second, params.patch_pixels, params.spi)
+            self.second = SecondNetwork(params.second, params.patch_pixels, params.spi, params.views)
             self.distil = SemanticKnowledgeDistillation(params.first.width, params.second.width)
 
 
@@ -114,11 +147,24 @@ class Examples:
     target: Tensor
     target_share: Tensor
     masks: Tensor
+    opposite: Tensor | None = None
+
+
+def input_channels(views: int) -> int:
+    """Channels that a network of so many views receives."""
+    return INPUT_CHANNELS + (OPPOSITE_CHANNELS if views == 2 else 0)
 
 
 def first_loss(first: Restored, examples: Examples) -> Tensor:
     """dev(c1, S)."""
     return restoration_loss(first.counts, examples.target, examples.target_share, _body(examples))
+
+
+def prior_head_losses(cascade: Cascade, first: Restored, examples: Examples, weight: float) -> dict[str, Tensor]:
+    """l4 L_prior by name; nothing for a weight of zero."""
+    if not weight:
+        return {}
+    return {"prior_head": weight * prior_loss(cascade.first.mask_logits(first), examples.masks)}
 
 
 def cascade_losses(

@@ -14,6 +14,7 @@ ANSCOMBE_OFFSET = 0.375
 TRUNCATE_SIGMAS = 4.0
 WIDER_BLURS = (2.0, 4.0)  # further blurred copies, as multiples of the base blur: context at once
 INPUT_CHANNELS = 3 + len(WIDER_BLURS)
+OPPOSITE_CHANNELS = INPUT_CHANNELS  # the same without the noise level, and where the view was measured
 DEVIANCE_OFFSET = 0.05  # counts per pixel, see poisson_deviance
 
 
@@ -42,6 +43,17 @@ class CountInput(nn.Module):
         noise = (k.sqrt() / 2).view(-1, 1, 1, 1).expand_as(counts)  # standard deviation of `noisy`
         channels = [noisy - base, base / 3, *(base - copy for copy in wider), noise]
         return torch.cat(channels, 1), base
+
+    def opposite(self, counts: Tensor, opposite: Tensor | None, k: Tensor) -> Tensor:
+        """Channels of the opposite view, `[n, OPPOSITE_CHANNELS, row, column]`: zeros where it was not measured.
+
+        `opposite` is `[n, 2, row, column]`, its counts and 1 where it was measured; None stands for nothing measured.
+        """
+        if opposite is None:
+            return counts.new_zeros(len(counts), OPPOSITE_CHANNELS, *counts.shape[-2:])
+        channels, _ = self(opposite[:, :1], k)
+        measured = opposite[:, 1:]
+        return torch.cat([channels[:, :-1] * measured, measured], 1)
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from scintiflow.files import whole_file
 
-LOSSES = ("deviance_first", "deviance_second", "skd_output", "skd_feature", "scm")
+LOSSES = ("deviance_first", "deviance_second", "skd_output", "skd_feature", "scm", "prior_head")
 VALIDATION = ("validation_psnr_first_db", "validation_psnr_second_db")
 COLUMNS = ("step", *LOSSES, *VALIDATION, "learning_rate", "distillation")
 
@@ -58,18 +58,21 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
     panels = (
         ("Poisson deviance per pixel", ("deviance_first", "deviance_second")),
-        ("weighted distances between the networks", ("skd_output", "skd_feature", "scm")),
+        ("weighted further losses", ("skd_output", "skd_feature", "scm", "prior_head")),
         ("noise-corrected PSNR, held-out patients (dB)", VALIDATION),
     )
     labels = {"deviance_first": "f^IR1", "deviance_second": "f^IR2 (privileged masks)", "scm": "SCM"}
-    labels |= {"skd_output": "SKD, outputs", "skd_feature": "SKD, features"}
+    labels |= {"skd_output": "SKD, outputs", "skd_feature": "SKD, features", "prior_head": "prior head"}
     labels |= {VALIDATION[0]: "f^IR1", VALIDATION[1]: "f^IR2 (privileged masks)"}
     for axis, (title, names) in zip(axes, panels, strict=True):
         for name in names:
             drawn = table[["step", name]].dropna()
+            if drawn.empty:
+                continue
             axis.plot(drawn["step"], drawn[name], marker="." if name in VALIDATION else None, label=labels[name])
         axis.set(title=title, xlabel="optimiser step")
         axis.grid(alpha=0.3)
-        axis.legend()
+        if axis.lines:
+            axis.legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -7,23 +7,28 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scintiflow.dataset.opposite import opposite_views
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, sha256_file, write_json
 from scintiflow.params import NetworkParams, TrainCascadeParams
-from scintiflow.restoration.cascade import Cascade, FirstNetwork
+from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
+from scintiflow.structures import STRUCTURES
 
 FIRST, SECOND, DESCRIPTION = "first.pt", "second.pt", "cascade.json"
 
 
 class RestorationNetwork(nn.Module):
-    """f^IR1 over whole scans: counts `[scan, view, row, column]` and k -> estimated standard counts, same shape."""
+    """f^IR1 over whole scans: counts `[scan, view, row, column]` and k -> estimated standard counts, same shape.
+
+    A network of two views takes the other view of the same scan as its second input, where a scan has two.
+    """
 
     def __init__(self, first: FirstNetwork) -> None:
         super().__init__()
@@ -31,14 +36,30 @@ class RestorationNetwork(nn.Module):
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
+        return torch.cat([restored.counts for restored in self._restored(counts, k)]).reshape(counts.shape)
+
+    def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
+        """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
+
+        Raises ValueError if f^IR1 was trained without a prior head.
+        """
         scans, views, rows, columns = counts.shape
-        ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).expand(scans)
-        single = counts.float().reshape(scans * views, 1, 1, rows, columns)  # one view at a time bounds the memory
-        restored = [
-            self.first(view, ratio.view(1)).counts
-            for view, ratio in zip(single, ratios.repeat_interleave(views), strict=True)
-        ]
-        return torch.cat(restored).reshape(counts.shape)
+        masks = [self.first.mask_logits(restored).sigmoid() for restored in self._restored(counts, k)]
+        return torch.cat(masks).reshape(scans, views, len(STRUCTURES), rows, columns).transpose(1, 2)
+
+    def _restored(self, counts: Tensor, k: Tensor | float) -> Iterator[Restored]:
+        """View by view, which bounds the memory."""
+        ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).expand(len(counts))
+        for scan, ratio in zip(counts, ratios, strict=True):
+            opposites = self._opposites(scan)
+            for view, opposite in zip(scan.float(), opposites, strict=True):
+                yield self.first(view[None, None], ratio.view(1), opposite)
+
+    def _opposites(self, scan: Tensor) -> list[Tensor | None]:
+        if self.first.views == 1:
+            return [None] * len(scan)
+        found = opposite_views(scan.cpu().numpy())
+        return [torch.from_numpy(opposite[None].astype(np.float32)).to(scan.device) for opposite in found]
 
 
 def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, training_set_sha256: str) -> None:
@@ -52,6 +73,7 @@ def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, tra
         "first_sha256": sha256_file(folder / FIRST),
         "params_sha256": params.sha256(),
         "patch_pixels": params.patch_pixels,
+        "prior_head": cascade.first.prior_head is not None,
         "second": params.second.model_dump(),
         "second_parameters": _parameters(cascade.second),
         "second_sha256": sha256_file(folder / SECOND),
@@ -59,6 +81,7 @@ def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, tra
         "steps": params.steps,
         "torch": torch.__version__,
         "training_set_sha256": training_set_sha256,
+        "views": params.views,
     }
     write_json(folder / DESCRIPTION, description)
 
@@ -75,7 +98,13 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
             f"is absent or differs from {DESCRIPTION}", where=weights, remedy="Run the train_cascade stage again"
         )
     network = NetworkParams.model_validate(description["first"])
-    first = FirstNetwork(network, description["base_blur_pixels"], description["patch_pixels"])
+    first = FirstNetwork(
+        network,
+        description["base_blur_pixels"],
+        description["patch_pixels"],
+        description.get("views", 1),  # absent in folders written before these two existed
+        description.get("prior_head", False),
+    )
     first.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
 

@@ -1,111 +1,37 @@
-"""Training of the cascade: one LightningModule, one callback that keeps time, one function that runs both.
+"""Training of the cascade: one callback that keeps time, one function that runs it over `module`.
 
 Everything that shapes the weights depends on the optimiser step: data, learning rate, ramp, validation.
 A run that resumes from its checkpoint ends with the weights of the uninterrupted run, bit for bit on a CPU.
+Validation knows no truth: simulated children are treated like real ones (decision 0004), and the noise-corrected
+error stands in for the error against the truth. Truth is for `evaluation` and `benchmarks`.
 """
 
 import logging
-import math
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from scintiflow.dataset.patches import PatchSampler, Study
+from scintiflow.dataset.examples import Study
+from scintiflow.dataset.patches import PatchSampler
 from scintiflow.files import whole_file
 from scintiflow.params import TrainCascadeParams
 from scintiflow.progress import Bar, work
 from scintiflow.restoration.batches import WORKERS_WITH_ACCELERATOR, SteppedBatches, batch_loader
-from scintiflow.restoration.cascade import Cascade, DistillationWeights, Examples, cascade_losses, first_loss
-from scintiflow.restoration.curves import Curves
+from scintiflow.restoration.best import BestSoFar
+from scintiflow.restoration.module import CascadeTraining
+from scintiflow.restoration.panel import draw_panel, picture_steps
 from scintiflow.restoration.validation import ValidationView, thinned_views, validate
 from scintiflow.tracking import Tracker
 
 CHECKPOINT = "last.ckpt"
-WARM_UP_SHARE = 0.05
-FINAL_LEARNING_RATE = 0.01  # of the peak
-ADAM_BETAS = (0.9, 0.99)
 ROWS_BETWEEN_VALIDATIONS = 5
-
-
-class CascadeTraining(lightning.LightningModule):
-    """Losses, optimiser, averaged weights and the gate of the distillation."""
-
-    def __init__(self, params: TrainCascadeParams, recipe: str, mixed: bool) -> None:
-        super().__init__()
-        self.params, self.recipe, self.mixed = params, recipe, mixed
-        self.cascade = Cascade(params).to(memory_format=torch.channels_last)
-        self.averaged = AveragedModel(self.cascade, multi_avg_fn=get_ema_multi_avg_fn(params.average_decay))
-        self.averaged.requires_grad_(False)
-        self.teacher_is_better = False
-        self.curves = Curves()
-        self.steps_of_this_run = 0
-
-    @property
-    def averaged_cascade(self) -> Cascade:
-        """The moving average of the weights: what is validated and kept."""
-        cascade = self.averaged.module
-        assert isinstance(cascade, Cascade)
-        return cascade
-
-    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        examples = Examples(**batch)
-        first = self.cascade.first(examples.input, examples.k, self.mixed)
-        losses = {"deviance_first": first_loss(first, examples)}
-        if self.global_step % self.params.second_every == 0:
-            losses |= cascade_losses(self.cascade, first, examples, self.distillation_weights(), self.mixed)
-        self.curves.add({name: float(loss.detach()) for name, loss in losses.items()})
-        return torch.stack(list(losses.values())).sum()
-
-    def distillation_weights(self) -> DistillationWeights:
-        """l1, l2, l3 at this step: ramped from zero, and zero unless f^IR2 was better at the last validation."""
-        ramp = min(1.0, self.global_step / max(1.0, self.params.ramp * self.params.steps))
-        scale = ramp if self.teacher_is_better else 0.0
-        return DistillationWeights(
-            output=scale * self.params.skd_output_weight,
-            features=scale * self.params.skd_feature_weight,
-            consistency=scale * self.params.scm_weight,
-        )
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimiser = torch.optim.AdamW(
-            self.cascade.parameters(),
-            lr=self.params.learning_rate,
-            betas=ADAM_BETAS,
-            weight_decay=self.params.weight_decay,
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(step, self.params.steps))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def configure_gradient_clipping(self, *_: object, **__: object) -> None:
-        """Each part by its own norm: f^IR2's gradients must not shorten f^IR1's steps."""
-        for part in self.cascade.children():
-            torch.nn.utils.clip_grad_norm_(part.parameters(), self.params.gradient_clip)
-
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        checkpoint["scintiflow"] = {
-            "recipe": self.recipe,
-            "teacher_is_better": self.teacher_is_better,
-            "curves": self.curves.state(),
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        self.teacher_is_better = checkpoint["scintiflow"]["teacher_is_better"]
-        self.curves.restore(checkpoint["scintiflow"]["curves"])
-
-
-def learning_rate(step: int, steps: int) -> float:
-    """Share of the peak: linear warm-up, then half a cosine down to FINAL_LEARNING_RATE."""
-    warm_up = max(1.0, WARM_UP_SHARE * steps)
-    falling = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps))
-    return min(1.0, (step + 1) / warm_up) * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * falling)
 
 
 class Timekeeper(lightning.Callback):
@@ -113,7 +39,10 @@ class Timekeeper(lightning.Callback):
 
     def __init__(self, views: Sequence[ValidationView], checkpoint: Path, tracker: Tracker, bar: Bar) -> None:
         self._views, self._checkpoint, self._tracker, self._bar = views, checkpoint, tracker, bar
-        self._note = ""
+        self._note, self._step = "", -1
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object, **__: object
@@ -121,6 +50,9 @@ class Timekeeper(lightning.Callback):
         assert isinstance(pl_module, CascadeTraining)
         module = pl_module
         step, params = trainer.global_step, module.params
+        if step == self._step:  # one of several batches of a step
+            return
+        self._step = step
         module.averaged.update_parameters(module.cascade)
         module.steps_of_this_run += 1
         validating = step % params.validate_every == 0 or step == params.steps
@@ -134,15 +66,26 @@ class Timekeeper(lightning.Callback):
             )
             if trainer.is_global_zero:
                 self._tracker.metrics({name: value for name, value in row.items() if name != "step"}, step=step)
-        if step % params.checkpoint_every == 0:
+                if step in picture_steps(params.steps, params.validate_every):
+                    self._picture(module, step)
+        if module.best.is_over:
+            trainer.should_stop = True
+        if step % params.checkpoint_every == 0 or module.best.is_over:
             save_checkpoint(trainer, self._checkpoint)
         self._bar.advance(note=self._note)
 
     def _validated(self, module: CascadeTraining) -> dict[str, float]:
         psnr = validate(module.averaged_cascade, self._views, module.device)
         module.teacher_is_better = psnr["second"] > psnr["first"]
+        module.best.note(psnr["first"], module.averaged_cascade)
         self._note = f"f^IR1 {psnr['first']:.2f} dB, f^IR2 {psnr['second']:.2f} dB"
         return {"validation_psnr_first_db": psnr["first"], "validation_psnr_second_db": psnr["second"]}
+
+    def _picture(self, module: CascadeTraining, step: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"step-{step:06d}.png"
+            draw_panel(module.averaged_cascade, self._views[0], module.device, f"step {step}: {self._note}", path)
+            self._tracker.artifact(path, "pictures")
 
 
 def save_checkpoint(trainer: lightning.Trainer, path: Path) -> None:
@@ -162,7 +105,7 @@ def train(
     recipe: str,
     tracker: Tracker,
 ) -> CascadeTraining:
-    """Train to `params.steps`, from the checkpoint in `checkpoint_folder` if it is of the same recipe.
+    """Train to `params.steps`, or until patience ends; take up the checkpoint of an equal recipe if there is one.
 
     Args:
         training, held_out: studies of the train and the validation patients.
@@ -170,10 +113,12 @@ def train(
         recipe: hash of parameters and data; a checkpoint of another recipe is ignored.
 
     Returns:
-        The module after its last step; `averaged_cascade` holds the weights to keep.
+        The module after its last step; `averaged_cascade` holds the weights to keep: the last, or the best
+        where `params.patience` is set.
     """
     checkpoint = checkpoint_folder / CHECKPOINT
-    done = resumable_step(checkpoint, recipe)
+    found = resumable(checkpoint, recipe)
+    done, last = found.step, found.step if found.is_over else params.steps
     accelerated = torch.cuda.is_available()
     sampler = PatchSampler(
         training,
@@ -181,10 +126,13 @@ def train(
         patches=params.patches_per_step,
         thinned_share=params.thinned_share,
         seed=params.seed,
+        augmentation=params.augmentation,
+        views=params.views,
     )
     module = CascadeTraining(params, recipe, mixed=params.mixed_precision and bfloat16_is_native())
     rank, devices = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    batches = SteppedBatches(sampler, done, params.steps, rank, devices)
+    first_batch, last_batch = (step * params.batches_per_step for step in (done, last))
+    batches = SteppedBatches(sampler, first_batch, last_batch, rank, devices)
     loader = batch_loader(batches, WORKERS_WITH_ACCELERATOR if accelerated else 0)
     with _quiet_lightning(), work("Train the cascade", params.steps) as bar:
         if done:
@@ -194,7 +142,8 @@ def train(
             devices=max(1, devices // int(os.environ.get("NNODES", "1"))),
             num_nodes=int(os.environ.get("NNODES", "1")),
             strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
-            max_steps=params.steps,
+            max_steps=last,
+            accumulate_grad_batches=params.batches_per_step,
             max_epochs=-1,
             logger=False,
             enable_checkpointing=False,
@@ -202,22 +151,34 @@ def train(
             enable_model_summary=False,
             limit_val_batches=0,
             num_sanity_val_steps=0,
-            callbacks=[Timekeeper(thinned_views(held_out, params.seed), checkpoint, tracker, bar)],
+            callbacks=[Timekeeper(thinned_views(held_out, params.seed, params.views), checkpoint, tracker, bar)],
         )
         trainer.fit(module, loader, ckpt_path=checkpoint if done else None, weights_only=True if done else None)
-    if trainer.global_step < params.steps:
+    if trainer.global_step < last and not module.best.is_over:
         raise KeyboardInterrupt(f"training stopped at step {trainer.global_step} of {params.steps}")
+    module.best.return_to(module.averaged_cascade)
     return module
 
 
-def resumable_step(checkpoint: Path, recipe: str) -> int:
-    """Optimiser steps done in a checkpoint of this recipe; 0 where there is none."""
+@dataclass(frozen=True)
+class Resumable:
+    """Optimiser steps that a checkpoint holds, and whether its training had ended early."""
+
+    step: int = 0
+    is_over: bool = False
+
+
+def resumable(checkpoint: Path, recipe: str) -> Resumable:
+    """What can be taken up from a checkpoint; nothing where there is none, or one of another recipe."""
     if not checkpoint.is_file():
-        return 0
+        return Resumable()
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if content.get("scintiflow", {}).get("recipe") != recipe:
-        return 0
-    return int(content["global_step"])
+    ours = content.get("scintiflow", {})
+    if ours.get("recipe") != recipe:
+        return Resumable()
+    best = BestSoFar(ours["patience"])
+    best.restore(ours["best"])
+    return Resumable(int(content["global_step"]), best.is_over)
 
 
 def bfloat16_is_native() -> bool:

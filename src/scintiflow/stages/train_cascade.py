@@ -18,8 +18,9 @@ from scintiflow.files import sha256_file, sha256_tree, whole_folder
 from scintiflow.params import TrainCascadeParams
 from scintiflow.restoration.counts import gaussian_blur
 from scintiflow.restoration.curves import LOSSES
+from scintiflow.restoration.module import CascadeTraining
 from scintiflow.restoration.restorer import save_cascade
-from scintiflow.restoration.training import CascadeTraining, train
+from scintiflow.restoration.training import train
 from scintiflow.restoration.validation import real_views, thinned_views, validate, validate_restorer
 from scintiflow.tracking import Tracker
 
@@ -47,8 +48,8 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
     Raises ScintiflowError if the data set lacks train or validation studies or a prior is absent.
     """
     dataset = Dataset.open(inputs.dataset)
-    training = load_studies(dataset, inputs.priors, "train")
-    held_out = load_studies(dataset, inputs.priors, "validation")
+    training = load_studies(dataset, inputs.priors, "train", params.masks_from)
+    held_out = load_studies(dataset, inputs.priors, "validation", params.masks_from)
     training_set = sha256_file(inputs.dataset / MANIFEST)
     recipe = f"{params.sha256()} {training_set} {_priors_sha256(inputs.priors)}"
     checkpoint_folder = outputs.checkpoints or outputs.cascade.with_name(f"{outputs.cascade.name}.checkpoint")
@@ -58,7 +59,8 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
     seconds = time.monotonic() - started
 
     report = _report(params, module, held_out) | {
-        "patches_per_second": module.steps_of_this_run * params.patches_per_step / seconds,
+        "patches_per_second": module.steps_of_this_run * params.batches_per_step * params.patches_per_step / seconds,
+        "steps_trained": module.curves.rows[-1]["step"],
         "seconds": seconds,
     }
     with whole_folder(outputs.cascade) as folder:
@@ -71,7 +73,7 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
 
 
 def _report(params: TrainCascadeParams, module: CascadeTraining, held_out: list) -> dict[str, float]:
-    averaged, thinned = module.averaged_cascade.to("cpu").eval(), thinned_views(held_out, params.seed)
+    averaged, thinned = module.averaged_cascade.to("cpu").eval(), thinned_views(held_out, params.seed, params.views)
     processor = torch.device("cpu")
     psnr = validate(averaged, thinned, processor)
     gaussian = validate_restorer(lambda counts, k: gaussian_blur(counts * k, params.base_blur_pixels), thinned)
@@ -82,7 +84,9 @@ def _report(params: TrainCascadeParams, module: CascadeTraining, held_out: list)
         "validation_psnr_first_db": psnr["first"],
         "validation_psnr_second_with_masks_db": psnr["second"],
         "validation_psnr_gaussian_db": gaussian,
-        "validation_psnr_first_real_pairs_db": validate(averaged, real_views(held_out), processor)["first"],
+        "validation_psnr_first_real_pairs_db": validate(averaged, real_views(held_out, params.views), processor)[
+            "first"
+        ],
     }
 
 
