@@ -24,9 +24,16 @@ def test_masks_come_back_from_the_canvas_where_they_were(child):
     window = placement.window
     inside = np.zeros(truth.shape[2:], dtype=bool)
     inside[window.top : window.bottom, window.left : window.right] = True
-    assert window == Box(5, 6, 240, 90)
+    assert window == Box(0, 1, 245, 95), "the union of both boxes with a margin of 2% of its height"
     assert not back[..., ~inside].any()
     assert dice(back > 0.5, truth & inside).min() > 0.97
+
+
+def test_the_window_keeps_a_margin_but_never_leaves_the_scan():
+    box = Box(100, 40, 300, 80)
+    window = place((400, 90), (box, box), 256).window
+    assert window == Box(96, 36, 304, 84)
+    assert place((300, 80), (box, box), 256).window == Box(96, 36, 300, 80)
 
 
 @pytest.mark.parametrize("view", [0, 1])

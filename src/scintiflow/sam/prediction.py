@@ -1,5 +1,7 @@
 """Asking SAM: all structures of both views of one scan, with the unmodified prompt encoder and mask decoder."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from segment_anything.modeling import Sam
@@ -10,20 +12,34 @@ from scintiflow.sam.prompts import BOXED, Prompts, find_prompts, to_canvas
 from scintiflow.structures import BODY, BONE, STRUCTURES
 
 
-def mask_logits(sam: Sam, embedding: Tensor, boxes: Tensor, points: Tensor, fill_boxes: bool) -> Tensor:
+def mask_logits(
+    sam: Sam,
+    embedding: Tensor,
+    boxes: Tensor,
+    points: Tensor,
+    fill_boxes: bool,
+    structures: Sequence[int] = range(len(STRUCTURES)),
+) -> Tensor:
     """Logits `[structure, view, y, x]` on the whole canvas from one image embedding `[1, channel, y, x]`.
 
-    Boxes and points as `prompts.to_canvas` gives them. Box prompts and point prompts go through the
-    decoder separately, since it takes one number of prompt tokens at a time. With `fill_boxes` every box
-    (for bone the body's) is also given as SAM's dense mask prompt: a network without pretrained weights
-    learns from it at once what a box means, for which it would otherwise need thousands of steps.
+    Boxes and points as `prompts.to_canvas` gives them; `structures` are asked for, in that order. Box
+    prompts and point prompts go through the decoder separately, since it takes one number of prompt
+    tokens at a time. With `fill_boxes` every box (for bone the body's) is also given as SAM's dense mask
+    prompt: a network without pretrained weights learns from it at once what a box means, for which it
+    would otherwise need thousands of steps.
     """
-    labels = torch.ones(points.shape[:2], device=points.device)
-    body_boxes = boxes[2 * BOXED.index(BODY) :][:2]
-    asked_by_box = _decode(sam, embedding, None, boxes, boxes if fill_boxes else None)
-    asked_by_points = _decode(sam, embedding, (points, labels), None, body_boxes if fill_boxes else None)
-    by_structure = dict(zip(BOXED, asked_by_box.unflatten(0, (len(BOXED), 2)), strict=True)) | {BONE: asked_by_points}
-    return torch.stack([by_structure[structure] for structure in range(len(STRUCTURES))])
+    by_structure = boxes.unflatten(0, (len(BOXED), 2))
+    answers: dict[int, Tensor] = {}
+    boxed = [structure for structure in structures if structure != BONE]
+    if boxed:
+        asked = by_structure[[BOXED.index(structure) for structure in boxed]].flatten(0, 1)
+        logits = _decode(sam, embedding, None, asked, asked if fill_boxes else None)
+        answers |= dict(zip(boxed, logits.unflatten(0, (len(boxed), 2)), strict=True))
+    if BONE in structures:
+        labels = torch.ones(points.shape[:2], device=points.device)
+        filled = by_structure[BOXED.index(BODY)] if fill_boxes else None
+        answers[BONE] = _decode(sam, embedding, (points, labels), None, filled)
+    return torch.stack([answers[structure] for structure in structures])
 
 
 def canvas_of(
@@ -37,15 +53,21 @@ def canvas_of(
 
 @torch.no_grad()
 def predict(
-    sam: Sam, expected_standard: np.ndarray, spacing_mm: float, ceiling_counts: float, fill_boxes: bool
+    sam: Sam,
+    expected_standard: np.ndarray,
+    spacing_mm: float,
+    ceiling_counts: float,
+    fill_boxes: bool,
+    prompts: Prompts | None = None,
 ) -> tuple[np.ndarray, Tensor]:
     """Soft masks float32 `[structure, view, row, column]` and the image embedding `[channel, y, x]` of a scan.
 
     Args:
         expected_standard: counts `[view, row, column]` on the standard scan's scale: S itself, or k R.
+        prompts: those of this scan, if they are known already.
     """
     device = sam.pixel_mean.device
-    prompts = find_prompts(expected_standard, spacing_mm)
+    prompts = prompts or find_prompts(expected_standard, spacing_mm)
     image, placement = canvas_of(expected_standard, prompts, sam.image_encoder.img_size, ceiling_counts)
     embedding = sam.image_encoder(sam.preprocess(image.to(device))[None])
     boxes, points = to_canvas(prompts, placement)
