@@ -122,7 +122,7 @@ class AdaptSamParams(_Section):
     focal_weight: Positive
     display_ceiling_counts: Positive
     prompt_jitter: Share
-    fill_boxes: bool
+    shape_prompts: bool
 
 
 class DistilPriorsParams(_Section):

@@ -44,7 +44,7 @@ def sam_params() -> Callable[..., AdaptSamParams]:
             "focal_weight": 20.0,
             "display_ceiling_counts": 40.0,
             "prompt_jitter": 0.1,
-            "fill_boxes": True,
+            "shape_prompts": True,
         }
         return AdaptSamParams(**(values | changes))
 

@@ -56,7 +56,7 @@ def test_every_study_gets_what_sam_answers_for_both_scans(clinic, sam, store, tm
     assert prior.masks_rapid.dtype == np.uint8
     assert prior.embedding_rapid.dtype == np.float16
     network, description = load_adapted_sam(sam)
-    how = (row["spacing_mm"], description["display_ceiling_counts"], description["fill_boxes"])
+    how = (row["spacing_mm"], description["display_ceiling_counts"], description["shape_prompts"])
     expected, _ = predict(network, pair.rapid * np.float32(row["count_ratio"]), *how)
     assert np.abs(prior.masks_rapid / 255 - expected).max() < 0.005
     assert not np.array_equal(prior.masks_rapid, prior.masks_standard)

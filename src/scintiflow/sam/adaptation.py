@@ -84,7 +84,7 @@ def adapt(
             "provenance": provenance.as_dict(),
             "trainable": trainable.model_dump(),
             "display_ceiling_counts": params.display_ceiling_counts,
-            "fill_boxes": params.fill_boxes,
+            "shape_prompts": params.shape_prompts,
             "base_checkpoint_sha256": params.architecture.checkpoint_sha256,
             "adapter_sha256": adapter_sha256,
             "canvas_version": canvas.VERSION,

@@ -117,6 +117,7 @@ def _small(image_size: int, seed: int) -> Sam:
                 mask_in_chans=16,
             ),
             mask_decoder=MaskDecoder(
+                num_multimask_outputs=0,  # we ask for one answer; SAM's three alternatives would only cost time
                 transformer=TwoWayTransformer(depth=2, embedding_dim=SMALL_CHANNELS, mlp_dim=256, num_heads=4),
                 transformer_dim=SMALL_CHANNELS,
                 iou_head_hidden_dim=64,

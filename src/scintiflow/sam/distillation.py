@@ -43,7 +43,11 @@ class Asker:
     def prior(self, dataset: Dataset, row: pd.Series) -> Prior:
         """Soft masks and embeddings of both scans of a study, a row of the manifest."""
         pair = dataset.pair(row["study"])
-        how = (float(row["spacing_mm"]), self.description["display_ceiling_counts"], self.description["fill_boxes"])
+        how = (
+            float(row["spacing_mm"]),
+            self.description["display_ceiling_counts"],
+            self.description["shape_prompts"],
+        )
         with deterministic(), _one_thread():
             rapid, rapid_embedding = predict(self.sam, pair.rapid * np.float32(row["count_ratio"]), *how)
             standard, standard_embedding = predict(self.sam, pair.standard.astype(np.float32), *how)

@@ -28,7 +28,7 @@ from scintiflow.sam.prior_store import PriorStore
 from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import Tracker
 
-ANSWER_DEPENDS_ON = ("architecture", "adapter_sha256", "display_ceiling_counts", "fill_boxes")  # of sam.json
+ANSWER_DEPENDS_ON = ("architecture", "adapter_sha256", "display_ceiling_counts", "shape_prompts")  # of sam.json
 PREPARATION_VERSION = 2  # of threads, rounding and storage; raise it whenever equal inputs give other priors
 
 

@@ -42,7 +42,7 @@ def look(sam: Sam, samples: Sequence[Sample], params: AdaptSamParams, label: str
             sample.counts.astype(np.float32),
             sample.spacing_mm,
             params.display_ceiling_counts,
-            params.fill_boxes,
+            params.shape_prompts,
             sample.prompts,
         )
         answer = soft > 0.5

@@ -132,7 +132,7 @@ def _step(
         prompts = jittered(drawn.prompts, params.prompt_jitter, generator)
         boxes, points = to_canvas(prompts, drawn.placement)
         asked = _asked(params.structures_per_step, generator)
-        logits = mask_logits(sam, embedding, boxes.to(device), points.to(device), params.fill_boxes, asked)
+        logits = mask_logits(sam, embedding, boxes.to(device), points.to(device), params.shape_prompts, asked)
         loss = mask_loss(logits, drawn.target[asked].to(device), params.focal_weight) / params.scans_per_step
         loss.backward()
         total += float(loss.detach())
