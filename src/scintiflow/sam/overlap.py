@@ -41,9 +41,9 @@ def mask_loss(logits: Tensor, target: Tensor, focal_weight: float) -> Tensor:
     `focal_weight` counts on that alpha. Kirillov et al. weigh 20 : 1 a focal term that is a mean over all
     pixels with a constant alpha of 0.25: for a target of a share q of the canvas it is about q/4 x (what is
     missed) + 3/4 x (what is invented), a few thousandths where q is one. Ours is (missed + invented) / 2
-    whatever q is, of the same size as the Dice term, so the weight that keeps their balance is about 1; at 20
-    the focal term alone would decide, and it asks for too large small structures: its balanced classes put
-    the even chance where a pixel is q : 1 against the structure.
+    whatever q is, of the same size as the Dice term, so the weight that keeps their balance is about 1. At 20
+    the focal term alone would decide, and with balanced classes that calls a pixel inside as soon as its
+    chance exceeds q: small structures come out too large.
     """
     probability = torch.sigmoid(logits)
     area = (-2, -1)
