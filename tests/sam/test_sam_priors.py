@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scintiflow.dataset.manifest import Dataset
 from scintiflow.dataset.priors import INDEX, Prior, load_prior
 from scintiflow.files import read_json, sha256_tree
 from scintiflow.params import DistilPriorsParams
-from scintiflow.sam import distillation, priors
+from scintiflow.sam import canvas, distillation, priors
 from scintiflow.sam.adapter import load_adapted_sam
 from scintiflow.sam.prediction import predict
 from scintiflow.sam.prior_store import PriorStore
@@ -158,6 +159,20 @@ def test_a_studys_key_depends_on_its_data(clinic, change):
     assert study_key(changed, "sam", WITH) != study_key(row, "sam", WITH)
     assert study_key(row, "other", WITH) != study_key(row, "sam", WITH)
     assert study_key(row, "sam", WITHOUT) != study_key(row, "sam", WITH)
+
+
+def test_a_studys_key_depends_on_the_code_that_asks_and_on_nothing_else_of_the_machine(clinic, tmp_path, monkeypatch):
+    row = Dataset.open(clinic.dataset).table.iloc[0]
+    before = study_key(row, "sam", WITH)
+    assert study_key(row, "sam", WITH.model_copy(update={"workers": 7})) == before
+    changed = tmp_path / "canvas.py"
+    changed.write_bytes(Path(canvas.__file__).read_bytes() + b"# other")
+    monkeypatch.setattr(canvas, "__file__", str(changed))
+    priors.answering_code_sha256.cache_clear()
+    assert study_key(row, "sam", WITH) != before
+    monkeypatch.undo()
+    priors.answering_code_sha256.cache_clear()
+    assert study_key(row, "sam", WITH) == before
 
 
 def test_a_damaged_prior_is_computed_again(clinic, sam, store, tmp_path):

@@ -1,7 +1,7 @@
 """Distilling SAM's knowledge into files: soft masks and embeddings of every study, computed once.
 
 A study's prior is keyed by everything it depends on: counts of both scans, count ratio and spacing,
-the way masks are prepared, SAM's base checkpoint and adapter, the prompts. An equal key means an equal
+SAM's base checkpoint and adapter, the code that asks it, the version of torch. An equal key means an equal
 prior, so it is taken from the store, where earlier and interrupted runs left theirs.
 """
 
@@ -10,10 +10,12 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from scintiflow.dataset.manifest import Dataset, shift_pixels
 from scintiflow.dataset.priors import INDEX, Prior, load_prior
@@ -21,7 +23,18 @@ from scintiflow.files import sha256_file, whole_folder, write_json
 from scintiflow.params import DistilPriorsParams
 from scintiflow.phantom.truth import find_truth
 from scintiflow.progress import track
-from scintiflow.sam import canvas, prompts
+from scintiflow.sam import (
+    anatomy,
+    bottleneck,
+    build,
+    canvas,
+    distillation,
+    lora,
+    mask_prompts,
+    prediction,
+    prompts,
+    spots,
+)
 from scintiflow.sam.distillation import Asker, in_processes, useful_workers
 from scintiflow.sam.overlap import dice
 from scintiflow.sam.prior_store import PriorStore
@@ -29,7 +42,18 @@ from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import Tracker
 
 ANSWER_DEPENDS_ON = ("architecture", "adapter_sha256", "display_ceiling_counts", "shape_prompts")  # of sam.json
-PREPARATION_VERSION = 2  # of threads, rounding and storage; raise it whenever equal inputs give other priors
+ANSWERS_COME_FROM = (
+    anatomy,
+    bottleneck,
+    build,
+    canvas,
+    distillation,
+    lora,
+    mask_prompts,
+    prediction,
+    prompts,
+    spots,
+)
 
 
 def distil(
@@ -88,12 +112,20 @@ def study_key(row: pd.Series, sam_key: str, params: DistilPriorsParams) -> str:
             "count_ratio": float(row["count_ratio"]),
             "spacing_mm": float(row["spacing_mm"]),
             "sam": sam_key,
-            "preparation": PREPARATION_VERSION,
-            "canvas": canvas.VERSION,
-            "prompts": prompts.VERSION,
+            "code": answering_code_sha256(),
             "embeddings": params.keep_embeddings,
         }
     )
+
+
+@cache
+def answering_code_sha256() -> str:
+    """Hex SHA-256 of the modules that turn a scan into masks, and of torch's version: a store outlives releases."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    for module in ANSWERS_COME_FROM:
+        assert module.__file__ is not None
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
 
 
 def _priors(
@@ -135,7 +167,7 @@ def _index(
             "adapter_sha256": description["adapter_sha256"],
         },
         "structures": list(STRUCTURES),
-        "preparation_version": PREPARATION_VERSION,
+        "code_sha256": answering_code_sha256(),
         "prompts_version": prompts.VERSION,
         "keep_embeddings": params.keep_embeddings,
         "studies": studies,
