@@ -107,20 +107,27 @@ class SamArchitecture(_Section):
 
 class AdaptSamParams(_Section):
     architecture: SamArchitecture
-    trainable: Literal["decoder", "all"]
+    trainable: Literal["decoder", "lora", "adapter", "all"]
+    decoder_too: bool
+    lora_rank: Count
+    adapter_width: Count
+    cached_variations: Annotated[int, Field(ge=0)]
+    exact_targets: bool
     seed: int
     steps: Count
     scans_per_step: Count
+    structures_per_step: Annotated[int, Field(ge=1, le=5)]
     learning_rate: Positive
     validate_every: Count
     focal_weight: Positive
     display_ceiling_counts: Positive
     prompt_jitter: Share
-    fill_boxes: bool
+    shape_prompts: bool
 
 
 class DistilPriorsParams(_Section):
     keep_embeddings: bool
+    workers: Count
 
 
 class NetworkParams(_Section):

@@ -30,6 +30,12 @@ def sam_params() -> Callable[..., AdaptSamParams]:
         values = {
             "architecture": small_architecture(image_size),
             "trainable": "all",
+            "decoder_too": True,
+            "lora_rank": 4,
+            "adapter_width": 8,
+            "cached_variations": 1,
+            "exact_targets": False,
+            "structures_per_step": 5,
             "seed": 1,
             "steps": 4,
             "scans_per_step": 1,
@@ -38,7 +44,7 @@ def sam_params() -> Callable[..., AdaptSamParams]:
             "focal_weight": 20.0,
             "display_ceiling_counts": 40.0,
             "prompt_jitter": 0.1,
-            "fill_boxes": True,
+            "shape_prompts": True,
         }
         return AdaptSamParams(**(values | changes))
 

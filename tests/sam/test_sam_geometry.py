@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from crude_child import SPACING_MM
+from crude_child import SPACING_MM, small_architecture
 from scipy import ndimage
 
 from scintiflow.sam.anatomy import Box, body_box, body_mask, landmarks
+from scintiflow.sam.build import build_sam
 from scintiflow.sam.canvas import draw, masks_from_canvas, masks_to_canvas, place
+from scintiflow.sam.mask_prompts import expected_shape
 from scintiflow.sam.overlap import dice
 from scintiflow.sam.prompts import BOXED, find_prompts, jittered, mirrored, to_canvas
 from scintiflow.structures import BLADDER, BODY, INJECTION_SITE, KIDNEYS
@@ -24,9 +26,16 @@ def test_masks_come_back_from_the_canvas_where_they_were(child):
     window = placement.window
     inside = np.zeros(truth.shape[2:], dtype=bool)
     inside[window.top : window.bottom, window.left : window.right] = True
-    assert window == Box(5, 6, 240, 90)
+    assert window == Box(0, 1, 245, 95), "the union of both boxes with a margin of 2% of its height"
     assert not back[..., ~inside].any()
     assert dice(back > 0.5, truth & inside).min() > 0.97
+
+
+def test_the_window_keeps_a_margin_but_never_leaves_the_scan():
+    box = Box(100, 40, 300, 80)
+    window = place((400, 90), (box, box), 256).window
+    assert window == Box(96, 36, 304, 84)
+    assert place((300, 80), (box, box), 256).window == Box(96, 36, 300, 80)
 
 
 @pytest.mark.parametrize("view", [0, 1])
@@ -134,3 +143,22 @@ def test_the_body_is_outlined_at_any_count_level_and_an_empty_view_has_none(chil
     empty = body_mask(np.zeros((64, 32), dtype=np.float32), SPACING_MM)
     assert not empty.any()
     assert body_box(empty) == Box(0, 0, 64, 32)
+
+
+def test_expected_shapes_lie_where_pseudo_masks_find_the_structures(child):
+    """The mask prompt is no answer, but most of it lies on the structure, and little of it in the other view."""
+    one = child()
+    sam, _ = build_sam(small_architecture(256))
+    prompts = find_prompts(one.mean, SPACING_MM)
+    placement = place(one.mean.shape[1:], prompts.body_boxes, 256)
+    boxes = to_canvas(prompts, placement)[0].unflatten(0, (len(BOXED), 2))
+    side = sam.prompt_encoder.mask_input_size[0]
+    targets = masks_to_canvas(one.masks, placement, side)
+    for structure in BOXED:
+        shapes = (expected_shape(sam, structure, boxes[BOXED.index(structure)])[:, 0] + 1) / 2
+        assert shapes.shape == (2, side, side)
+        for view in range(2):
+            weight = (shapes[view] * targets[structure, view]).sum() / targets[structure, view].sum()
+            assert weight > 0.5, (structure, view)
+            assert shapes[view].sum() < 12 * targets[structure, view].sum()
+            assert (shapes[view] * targets[structure, 1 - view]).sum() < 0.01 * targets[structure, view].sum()

@@ -1,9 +1,9 @@
 """From a scan to SAM's square canvas and back.
 
-Both views are cropped to one window (the union of their body boxes), laid side by side, anterior
-left and posterior right, and scaled so that the longest side fills the canvas; the rest is padding
-at the bottom or the right, as SAM wants it. An uncropped 1024 x 256 view would waste three quarters
-of the canvas (our design).
+Both views are cropped to one window (the union of their body boxes and a narrow margin, so that head
+and feet do not lie on the canvas's edge), laid side by side, anterior left and posterior right, and
+scaled so that the longest side fills the canvas; the rest is padding at the bottom or the right, as SAM
+wants it. An uncropped 1024 x 256 view would waste three quarters of the canvas (our design).
 
 A pixel (row, column) of a view lies at canvas position (y, x), both in SAM's convention in which
 whole numbers are pixel centres.
@@ -17,6 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from scintiflow.sam.anatomy import Box
+
+VERSION = 2  # of crop, layout and window; raise it whenever equal scans are drawn otherwise
+MARGIN = 0.02  # of the window's height, on all sides, as far as the scan reaches
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,14 @@ class Placement:
 
 def place(shape: tuple[int, int], boxes: tuple[Box, Box], image_size: int) -> Placement:
     """Placement of a scan with the given body boxes (anterior, posterior)."""
-    window = boxes[0].union(boxes[1])
+    body = boxes[0].union(boxes[1])
+    margin = round(MARGIN * body.height)
+    window = Box(
+        max(0, body.top - margin),
+        max(0, body.left - margin),
+        min(shape[0], body.bottom + margin),
+        min(shape[1], body.right + margin),
+    )
     scale = image_size / max(window.height, 2 * window.width)
     height = min(image_size, max(1, round(window.height * scale)))
     width = min(image_size // 2, max(1, round(window.width * scale)))

@@ -33,9 +33,12 @@ def draw_overlays(path: Path, overlays: list[Overlay], ceiling_counts: float) ->
     titles = ["before", "after", "pseudo-masks"]
     with_truth = any(overlay.truth is not None for overlay in overlays)
     titles += ["exact masks"] if with_truth else []
-    figure = Figure(figsize=(3.1 * len(titles), 5.6 * len(overlays)), dpi=80, layout="tight")
+    height = 5.6 * len(overlays)  # inches; the top holds titles, the bottom the legend
+    figure = Figure(figsize=(3.1 * len(titles), height), dpi=80)
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(overlays), len(titles), squeeze=False)
+    space = {"left": 0.01, "right": 0.99, "bottom": 0.3 / height, "top": 1 - 0.25 / height}
+    space |= {"wspace": 0.03, "hspace": 0.05}
+    grid = figure.subplots(len(overlays), len(titles), squeeze=False, gridspec_kw=space)
     for axes, overlay in zip(grid, overlays, strict=True):
         panels = [overlay.before, overlay.after, overlay.pseudo, overlay.truth]
         for axis, title, masks in zip(axes, titles, panels, strict=False):

@@ -1,29 +1,47 @@
 """Asking SAM: all structures of both views of one scan, with the unmodified prompt encoder and mask decoder."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
 from scintiflow.sam.canvas import Placement, draw, masks_from_canvas, place
+from scintiflow.sam.mask_prompts import expected_shape
 from scintiflow.sam.prompts import BOXED, Prompts, find_prompts, to_canvas
 from scintiflow.structures import BODY, BONE, STRUCTURES
 
 
-def mask_logits(sam: Sam, embedding: Tensor, boxes: Tensor, points: Tensor, fill_boxes: bool) -> Tensor:
+def mask_logits(
+    sam: Sam,
+    embedding: Tensor,
+    boxes: Tensor,
+    points: Tensor,
+    shape_prompts: bool,
+    structures: Sequence[int] = range(len(STRUCTURES)),
+) -> Tensor:
     """Logits `[structure, view, y, x]` on the whole canvas from one image embedding `[1, channel, y, x]`.
 
-    Boxes and points as `prompts.to_canvas` gives them. Box prompts and point prompts go through the
-    decoder separately, since it takes one number of prompt tokens at a time. With `fill_boxes` every box
-    (for bone the body's) is also given as SAM's dense mask prompt: a network without pretrained weights
-    learns from it at once what a box means, for which it would otherwise need thousands of steps.
+    Boxes and points as `prompts.to_canvas` gives them; `structures` are asked for, in that order. Box
+    prompts and point prompts go through the decoder separately, since it takes one number of prompt
+    tokens at a time. With `shape_prompts` the expected shape of every structure (for bone the body's) is
+    also given, as SAM's dense prompt.
     """
-    labels = torch.ones(points.shape[:2], device=points.device)
-    body_boxes = boxes[2 * BOXED.index(BODY) :][:2]
-    asked_by_box = _decode(sam, embedding, None, boxes, boxes if fill_boxes else None)
-    asked_by_points = _decode(sam, embedding, (points, labels), None, body_boxes if fill_boxes else None)
-    by_structure = dict(zip(BOXED, asked_by_box.unflatten(0, (len(BOXED), 2)), strict=True)) | {BONE: asked_by_points}
-    return torch.stack([by_structure[structure] for structure in range(len(STRUCTURES))])
+    by_structure = boxes.unflatten(0, (len(BOXED), 2))
+    answers: dict[int, Tensor] = {}
+    boxed = [structure for structure in structures if structure != BONE]
+    if boxed:
+        boxes_of = {structure: by_structure[BOXED.index(structure)] for structure in boxed}
+        shapes = [expected_shape(sam, structure, asked) for structure, asked in boxes_of.items()]
+        dense = torch.cat(shapes) if shape_prompts else None
+        logits = _decode(sam, embedding, None, torch.cat(list(boxes_of.values())), dense)
+        answers |= dict(zip(boxed, logits.unflatten(0, (len(boxed), 2)), strict=True))
+    if BONE in structures:
+        labels = torch.ones(points.shape[:2], device=points.device)
+        dense = expected_shape(sam, BODY, by_structure[BOXED.index(BODY)]) if shape_prompts else None
+        answers[BONE] = _decode(sam, embedding, (points, labels), None, dense)
+    return torch.stack([answers[structure] for structure in structures])
 
 
 def canvas_of(
@@ -37,19 +55,25 @@ def canvas_of(
 
 @torch.no_grad()
 def predict(
-    sam: Sam, expected_standard: np.ndarray, spacing_mm: float, ceiling_counts: float, fill_boxes: bool
+    sam: Sam,
+    expected_standard: np.ndarray,
+    spacing_mm: float,
+    ceiling_counts: float,
+    shape_prompts: bool,
+    prompts: Prompts | None = None,
 ) -> tuple[np.ndarray, Tensor]:
     """Soft masks float32 `[structure, view, row, column]` and the image embedding `[channel, y, x]` of a scan.
 
     Args:
         expected_standard: counts `[view, row, column]` on the standard scan's scale: S itself, or k R.
+        prompts: those of this scan, if they are known already.
     """
     device = sam.pixel_mean.device
-    prompts = find_prompts(expected_standard, spacing_mm)
+    prompts = prompts or find_prompts(expected_standard, spacing_mm)
     image, placement = canvas_of(expected_standard, prompts, sam.image_encoder.img_size, ceiling_counts)
     embedding = sam.image_encoder(sam.preprocess(image.to(device))[None])
     boxes, points = to_canvas(prompts, placement)
-    logits = mask_logits(sam, embedding, boxes.to(device), points.to(device), fill_boxes)
+    logits = mask_logits(sam, embedding, boxes.to(device), points.to(device), shape_prompts)
     return masks_from_canvas(logits.cpu(), placement), embedding[0].cpu()
 
 
@@ -58,9 +82,8 @@ def _decode(
     embedding: Tensor,
     points: tuple[Tensor, Tensor] | None,
     boxes: Tensor | None,
-    filled: Tensor | None,
+    masks: Tensor | None,
 ) -> Tensor:
-    masks = None if filled is None else _filled(sam, filled)
     sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
     logits, _ = sam.mask_decoder(
         image_embeddings=embedding,
@@ -70,14 +93,3 @@ def _decode(
         multimask_output=False,
     )
     return logits[:, 0]
-
-
-def _filled(sam: Sam, boxes: Tensor) -> Tensor:
-    """Mask prompts `[box, 1, y, x]`: 1 in the box, -1 outside."""
-    height, width = sam.prompt_encoder.mask_input_size
-    scale = height / sam.image_encoder.img_size
-    y = torch.arange(height, device=boxes.device)[None, :, None]
-    x = torch.arange(width, device=boxes.device)[None, None, :]
-    x0, y0, x1, y1 = ((boxes[:, corner, None, None] + 0.5) * scale - 0.5 for corner in range(4))
-    inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
-    return (2.0 * inside - 1.0)[:, None]

@@ -1,38 +1,59 @@
 """Distilling SAM's knowledge into files: soft masks and embeddings of every study, computed once.
 
 A study's prior is keyed by everything it depends on: counts of both scans, count ratio and spacing,
-the way masks are prepared, SAM's base checkpoint and adapter, the prompts. An equal key means an equal
-prior, so it is taken over from an earlier or an interrupted run instead of being computed again.
+SAM's base checkpoint and adapter, the code that asks it, the version of torch. An equal key means an equal
+prior, so it is taken from the store, where earlier and interrupted runs left theirs.
 """
 
 import hashlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from segment_anything.modeling import Sam
 
 from scintiflow.dataset.manifest import Dataset, shift_pixels
-from scintiflow.dataset.priors import INDEX, Prior, load_prior, save_prior
-from scintiflow.files import read_json, sha256_file, whole_folder, write_json
+from scintiflow.dataset.priors import INDEX, Prior, load_prior
+from scintiflow.files import sha256_file, whole_folder, write_json
 from scintiflow.params import DistilPriorsParams
 from scintiflow.phantom.truth import find_truth
 from scintiflow.progress import track
-from scintiflow.sam import prompts
-from scintiflow.sam.adapter import load_adapted_sam
+from scintiflow.sam import (
+    anatomy,
+    bottleneck,
+    build,
+    canvas,
+    distillation,
+    lora,
+    mask_prompts,
+    prediction,
+    prompts,
+    spots,
+)
+from scintiflow.sam.distillation import Asker, in_processes, useful_workers
 from scintiflow.sam.overlap import dice
-from scintiflow.sam.prediction import predict
-from scintiflow.sam.training import deterministic
+from scintiflow.sam.prior_store import PriorStore
 from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import Tracker
 
-ANSWER_DEPENDS_ON = ("architecture", "adapter_sha256", "display_ceiling_counts", "fill_boxes")  # of sam.json
-PREPARATION_VERSION = 1  # of canvas, window and storage; raise it whenever equal inputs give other priors
-UNFINISHED = ".unfinished"  # sibling of the output folder, where a killed run left its priors
+ANSWER_DEPENDS_ON = ("architecture", "adapter_sha256", "display_ceiling_counts", "shape_prompts")  # of sam.json
+ANSWERS_COME_FROM = (
+    anatomy,
+    bottleneck,
+    build,
+    canvas,
+    distillation,
+    lora,
+    mask_prompts,
+    prediction,
+    prompts,
+    spots,
+)
 
 
 def distil(
@@ -41,41 +62,41 @@ def distil(
     params: DistilPriorsParams,
     folder: Path,
     tracker: Tracker,
+    store: PriorStore,
     truth_root: Path | None = None,
-    unfinished: Path | None = None,
 ) -> dict[str, float]:
     """Write `<study>.npz` for every study and the index `priors.json` to `folder`.
 
-    Returned are the number of studies computed and taken over, seconds per scan (if any was computed),
-    coverage (share of the manifest's studies with a prior), `agreement_<structure>` (soft Dice of the
-    rapid and the standard scan's masks, the latter moved by the measured shift) and, where truth is
-    known, `dice_<rapid|standard>_truth_<structure>`. Values without a single case are left out.
+    Priors that `store` holds are taken from there, others are computed and put there one by one, so a run
+    that was killed goes on, and a new cohort costs its own studies alone.
+
+    Returned are the number of studies computed and taken over, seconds per scan (if any was computed; of
+    one process), coverage (share of the manifest's studies with a prior), `agreement_<structure>` (soft
+    Dice of the rapid and the standard scan's masks, the latter moved by the measured shift) and, where
+    truth is known, `dice_<rapid|standard>_truth_<structure>`. Values without a single case are left out.
     """
-    sam, description = load_adapted_sam(sam_folder)
-    sam.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    asker = Asker.load(sam_folder, params.keep_embeddings)
+    description = asker.description
     sam_key = _sha256({name: description[name] for name in ANSWER_DEPENDS_ON})
     rows = [row for _, row in dataset.table.iterrows()]
     keys = {row["study"]: study_key(row, sam_key, params) for row in rows}
 
-    store = unfinished or folder.with_name(folder.name + UNFINISHED)
-    store.mkdir(parents=True, exist_ok=True)
-    _take_over(folder, store, keys)
+    found = {key: path for key in keys.values() if (path := store.find(key)) is not None}
+    missing = [row for row in rows if keys[row["study"]] not in found]
     seconds: list[float] = []
-    for row in track(rows, "semantic priors"):
-        path = store / f"{keys[row['study']]}.npz"
-        if not path.is_file():
-            started = time.perf_counter()
-            save_prior(path, _prior(sam, dataset, row, params, description))
-            seconds.append((time.perf_counter() - started) / 2)
+    for row, prior, spent in track(
+        _priors(missing, asker, sam_folder, params, dataset), "semantic priors", len(missing)
+    ):
+        found[keys[row["study"]]] = store.put(keys[row["study"]], prior)
+        seconds.append(spent / 2)
 
     with whole_folder(folder) as partial:
         for study, key in keys.items():
-            shutil.copyfile(store / f"{key}.npz", partial / f"{study}.npz")
+            shutil.copyfile(found[key], partial / f"{study}.npz")
         write_json(partial / INDEX, _index(rows, keys, sam_key, params, description, partial))
-    shutil.rmtree(store, ignore_errors=True)
 
     report = _report(dataset, rows, folder, truth_root)
-    report |= {"studies_computed": float(len(seconds)), "studies_taken_over": float(len(rows) - len(seconds))}
+    report |= {"studies_computed": float(len(missing)), "studies_taken_over": float(len(rows) - len(missing))}
     if seconds:
         report["seconds_per_scan"] = float(np.mean(seconds))
     tracker.metrics(report)
@@ -91,44 +112,39 @@ def study_key(row: pd.Series, sam_key: str, params: DistilPriorsParams) -> str:
             "count_ratio": float(row["count_ratio"]),
             "spacing_mm": float(row["spacing_mm"]),
             "sam": sam_key,
-            "preparation": PREPARATION_VERSION,
-            "prompts": prompts.VERSION,
+            "code": answering_code_sha256(),
             "embeddings": params.keep_embeddings,
         }
     )
 
 
-def _prior(sam: Sam, dataset: Dataset, row: pd.Series, params: DistilPriorsParams, description: dict) -> Prior:
-    pair = dataset.pair(row["study"])
-    how = (float(row["spacing_mm"]), description["display_ceiling_counts"], description["fill_boxes"])
-    with deterministic():
-        rapid, rapid_embedding = predict(sam, pair.rapid * np.float32(row["count_ratio"]), *how)
-        standard, standard_embedding = predict(sam, pair.standard.astype(np.float32), *how)
-    keep = params.keep_embeddings
-    return Prior(
-        masks_rapid=_as_bytes(rapid),
-        masks_standard=_as_bytes(standard),
-        embedding_rapid=rapid_embedding.numpy().astype(np.float16) if keep else None,
-        embedding_standard=standard_embedding.numpy().astype(np.float16) if keep else None,
-    )
+@cache
+def answering_code_sha256() -> str:
+    """Hex SHA-256 of the modules that turn a scan into masks, and of torch's version: a store outlives releases."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    for module in ANSWERS_COME_FROM:
+        assert module.__file__ is not None
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
 
 
-def _as_bytes(soft: np.ndarray) -> np.ndarray:
-    return np.round(soft * 255).astype(np.uint8)
-
-
-def _take_over(earlier: Path, store: Path, keys: dict[str, str]) -> None:
-    """Copy priors with a wanted key, unchanged since they were written, from an earlier result to the store."""
-    if not (earlier / INDEX).is_file():
-        return
-    wanted = set(keys.values())
-    for study, entry in read_json(earlier / INDEX).get("studies", {}).items():
-        source, target = earlier / f"{study}.npz", store / f"{entry['key']}.npz"
-        whole = source.is_file() and entry["key"] in wanted and sha256_file(source) == entry["sha256"]
-        if whole and not target.is_file():
-            partial = target.with_suffix(".copying")
-            shutil.copyfile(source, partial)
-            partial.replace(target)
+def _priors(
+    rows: list[pd.Series], asker: Asker, sam_folder: Path, params: DistilPriorsParams, dataset: Dataset
+) -> Iterator[tuple[pd.Series, Prior, float]]:
+    """Rows, their priors and the seconds each took; the first study tells whether more processes pay."""
+    workers = 1
+    for number, row in enumerate(rows):
+        started = time.perf_counter()
+        prior = asker.prior(dataset, row)
+        spent = time.perf_counter() - started
+        yield row, prior, spent
+        left = len(rows) - number - 1
+        if number == 0:
+            workers = useful_workers(params.workers, left, spent)
+        if workers > 1:
+            break
+    if workers > 1:
+        yield from in_processes(workers, sam_folder, params.keep_embeddings, dataset, rows[1:])
 
 
 def _index(
@@ -151,7 +167,7 @@ def _index(
             "adapter_sha256": description["adapter_sha256"],
         },
         "structures": list(STRUCTURES),
-        "preparation_version": PREPARATION_VERSION,
+        "code_sha256": answering_code_sha256(),
         "prompts_version": prompts.VERSION,
         "keep_embeddings": params.keep_embeddings,
         "studies": studies,

@@ -16,7 +16,7 @@ from scintiflow.sam.anatomy import Box, Landmarks, body_box, body_mask, landmark
 from scintiflow.sam.canvas import Placement
 from scintiflow.structures import BLADDER, BODY, INJECTION_SITE, KIDNEYS
 
-VERSION = 1  # of the recipe; part of every prior's key
+VERSION = 2  # of the recipe, mask prompts included; raise it whenever equal scans give other prompts
 
 BOXED = (BODY, KIDNEYS, BLADDER, INJECTION_SITE)
 KIDNEYS_REGION = ((0.45, 0.8), (-0.075, 0.075))

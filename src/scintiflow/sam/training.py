@@ -7,7 +7,7 @@ from its last checkpoint and ends, on a CPU, with the weights it would have had.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +17,21 @@ from torch import Tensor
 
 from scintiflow.files import whole_file
 from scintiflow.params import AdaptSamParams
-from scintiflow.progress import track, work
-from scintiflow.sam.adapter import freeze_all_but, load_trained_state, trained_state
-from scintiflow.sam.build import mask_side
+from scintiflow.progress import work
+from scintiflow.sam.adapter import load_trained_state
+from scintiflow.sam.examples import Examples, cached, fresh
 from scintiflow.sam.overlap import mask_loss
 from scintiflow.sam.prediction import mask_logits
 from scintiflow.sam.prompts import jittered, to_canvas
-from scintiflow.sam.samples import Drawn, Sample, draw_sample, draw_variation
+from scintiflow.sam.samples import Sample
+from scintiflow.sam.trainable import Trainable
+from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import Tracker
 
 WARM_UP = 0.05  # share of the steps
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
-VARIATIONS_CACHED = 3  # per training scan, beside the scan itself, when the encoder is frozen
+ASKED_FOR = {"body": 1.0, "bone": 2.0, "kidneys": 2.0, "bladder": 2.0, "injection_site": 2.0}
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,25 @@ def train(
 
     Args:
         validate: mean Dice of the network as it stands, on validation patients.
-        checkpoint: file to resume from and to write every `params.validate_every` steps.
+        checkpoint: file to resume from and to write every `params.validate_every` steps; embeddings of
+            a frozen encoder are kept beside it.
         fingerprint: of data and parameters; a checkpoint with another one is not used.
     """
-    learning = freeze_all_but(sam, params.trainable)
+    trainable = Trainable.from_params(params)
+    learning = trainable.freeze_the_rest(sam)
     optimizer = torch.optim.AdamW(learning, lr=params.learning_rate, weight_decay=WEIGHT_DECAY)
-    best, best_dice, best_step, losses = trained_state(sam, params.trainable), -1.0, 0, list[float]()
+    best, best_dice, best_step, losses = trainable.state(sam), -1.0, 0, list[float]()
     done = _load(checkpoint, fingerprint)
     if done is not None:
         load_trained_state(sam, done["state"])
         optimizer.load_state_dict(done["optimizer"])
         best, best_dice, best_step, losses = done["best"], done["best_dice"], done["best_step"], done["losses"]
 
-    examples = _cached(sam, samples, params) if params.trainable == "decoder" else _fresh(sam, samples, params)
+    with deterministic():
+        if trainable.encoder_learns:
+            examples = fresh(sam, samples, params)
+        else:
+            examples = cached(sam, samples, params, checkpoint.with_name(f"embeddings-{fingerprint[:16]}"))
     with deterministic(), work("adapting SAM", params.steps) as bar:
         bar.advance(len(losses))
         for step in range(len(losses) + 1, params.steps + 1):
@@ -77,10 +85,10 @@ def train(
                 continue
             dice = validate()
             if dice > best_dice:
-                best, best_dice, best_step = trained_state(sam, params.trainable), dice, step
+                best, best_dice, best_step = trainable.state(sam), dice, step
             progress = {
                 "fingerprint": fingerprint,
-                "state": trained_state(sam, params.trainable),
+                "state": trainable.state(sam),
                 "optimizer": optimizer.state_dict(),
                 "best": best,
                 "best_dice": best_dice,
@@ -106,9 +114,6 @@ def deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-Examples = Callable[[int, np.random.Generator], tuple[Tensor, Drawn]]
-
-
 def _step(
     sam: Sam,
     optimizer: torch.optim.Optimizer,
@@ -126,8 +131,9 @@ def _step(
         embedding, drawn = examples((step - 1) * params.scans_per_step + place, generator)
         prompts = jittered(drawn.prompts, params.prompt_jitter, generator)
         boxes, points = to_canvas(prompts, drawn.placement)
-        logits = mask_logits(sam, embedding, boxes.to(device), points.to(device), params.fill_boxes)
-        loss = mask_loss(logits, drawn.target.to(device).float(), params.focal_weight) / params.scans_per_step
+        asked = _asked(params.structures_per_step, generator)
+        logits = mask_logits(sam, embedding, boxes.to(device), points.to(device), params.shape_prompts, asked)
+        loss = mask_loss(logits, drawn.target[asked].to(device), params.focal_weight) / params.scans_per_step
         loss.backward()
         total += float(loss.detach())
     torch.nn.utils.clip_grad_norm_(learning, LARGEST_GRADIENT)
@@ -135,51 +141,13 @@ def _step(
     return total
 
 
-def _fresh(sam: Sam, samples: list[Sample], params: AdaptSamParams) -> Examples:
-    """A new variation of a scan at every turn, through the encoder that learns."""
-    size, side = sam.image_encoder.img_size, mask_side(sam)
-
-    def example(turn: int, generator: np.random.Generator) -> tuple[Tensor, Drawn]:
-        sample = samples[_whose_turn(turn, len(samples), params.seed)]
-        drawn = draw_variation(sample, size, side, params.display_ceiling_counts, generator)
-        return _encode(sam, drawn), drawn
-
-    return example
-
-
-def _cached(sam: Sam, samples: list[Sample], params: AdaptSamParams) -> Examples:
-    """Embeddings of every scan and a few variations, computed once: the encoder is frozen."""
-    size, side, ceiling = sam.image_encoder.img_size, mask_side(sam), params.display_ceiling_counts
-    device = sam.pixel_mean.device
-    cache: list[list[tuple[Tensor, Drawn]]] = []
-    with torch.no_grad(), deterministic():
-        for place, sample in enumerate(track(samples, "embedding training scans")):
-            generator = np.random.default_rng(np.random.SeedSequence([params.seed, 0, place]))
-            drawings = [draw_sample(sample, size, side, ceiling)]
-            drawings += [draw_variation(sample, size, side, ceiling, generator) for _ in range(VARIATIONS_CACHED)]
-            cache.append([(_encode(sam, drawn).cpu().half(), _without_image(drawn)) for drawn in drawings])
-
-    def example(turn: int, generator: np.random.Generator) -> tuple[Tensor, Drawn]:
-        versions = cache[_whose_turn(turn, len(samples), params.seed)]
-        embedding, drawn = versions[int(generator.integers(len(versions)))]
-        return embedding.float().to(device), drawn
-
-    return example
-
-
-def _without_image(drawn: Drawn) -> Drawn:
-    """What the cache keeps of a drawing: about 1 MiB of targets for a canvas of 1024 pixels."""
-    return replace(drawn, image=drawn.image.new_empty(0), target=drawn.target.half())
-
-
-def _encode(sam: Sam, drawn: Drawn) -> Tensor:
-    return sam.image_encoder(sam.preprocess(drawn.image.to(sam.pixel_mean.device))[None])
-
-
-def _whose_turn(turn: int, number: int, seed: int) -> int:
-    """Every sample once in each round, in an order of its own for each round."""
-    order = np.random.default_rng(np.random.SeedSequence([seed, turn // number])).permutation(number)
-    return int(order[turn % number])
+def _asked(number: int, generator: np.random.Generator) -> list[int]:
+    """Which structures a step asks for: all, or some, the body less often because it is learned at once."""
+    if number >= len(STRUCTURES):
+        return list(range(len(STRUCTURES)))
+    share = np.array([ASKED_FOR[structure] for structure in STRUCTURES])
+    drawn = generator.choice(len(STRUCTURES), number, replace=False, p=share / share.sum())
+    return sorted(drawn.tolist())
 
 
 def _schedule(share: float) -> float:

@@ -1,12 +1,17 @@
 """Stage distil_priors: data set and adapted SAM -> soft masks and embeddings of every study."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from scintiflow.dataset.manifest import Dataset
 from scintiflow.params import DistilPriorsParams
+from scintiflow.sam.prior_store import PriorStore
 from scintiflow.sam.priors import distil
 from scintiflow.tracking import Tracker
+
+PRIOR_STORE = "SCINTIFLOW_PRIOR_STORE"  # where priors are kept beyond a run; a volume on a cluster
+CHECKPOINTS = "SCINTIFLOW_CHECKPOINTS"  # as in stages/door.py, which imports the stages and not they it
 
 
 @dataclass(frozen=True)
@@ -17,13 +22,18 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """`checkpoints`: where a killed run is taken up again; beside the output by default."""
-
     priors: Path
-    checkpoints: Path | None = None
 
 
 def run(params: DistilPriorsParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
     """Write `<study>.npz` and `priors.json` to `outputs.priors`; see `sam.priors.distil`."""
     dataset = Dataset.open(inputs.dataset)
-    return distil(dataset, inputs.sam, params, outputs.priors, tracker, unfinished=outputs.checkpoints)
+    return distil(dataset, inputs.sam, params, outputs.priors, tracker, PriorStore(prior_store()))
+
+
+def prior_store() -> Path:
+    """The folder that the environment names, else one in the volume of checkpoints, else in the working directory."""
+    named, volume = os.environ.get(PRIOR_STORE), os.environ.get(CHECKPOINTS)
+    if named:
+        return Path(named)
+    return Path(volume) / "priors" if volume else Path.cwd() / ".scintiflow" / "priors"
