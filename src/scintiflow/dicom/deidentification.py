@@ -18,13 +18,14 @@ from pydicom.uid import NuclearMedicineImageStorage
 from scintiflow.dicom import header
 from scintiflow.dicom.allowlist import pruned
 from scintiflow.dicom.codes import DEIDENTIFICATION_METHODS, TECHNETIUM_99M, VIEW_CODES, VIEW_ORIENTATION
+from scintiflow.dicom.encoding import encoded
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.leaks import refuse_identifiers
 from scintiflow.dicom.opening import Opened, silenced
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.views import holds_photopeak
-from scintiflow.dicom.whole_body import code_item, decimal, file_meta, object_bytes, write_pixels
+from scintiflow.dicom.whole_body import code_item, decimal, file_meta, write_pixels
 
 STUDY_DESCRIPTION, SERIES_DESCRIPTION = "Whole-body bone scan", "Whole body"
 METHOD = [f"Basic Profile, dicom-anonymizer {version('dicom-anonymizer')}", "scintiflow allow-list 1"]
@@ -52,7 +53,7 @@ def _deidentified(
     with silenced():
         try:
             result = _built(opened.dataset, scan, key, overruled)
-            written = object_bytes(result)
+            written = encoded(result)
             refuse_identifiers(opened.dataset, written[: -len(result.PixelData)])  # pixels come last
         except Rejection:
             raise
@@ -150,7 +151,7 @@ def _write_frames(result: Dataset, scan: Scan, technetium: bool) -> None:
     """Frames in the order of `scan.views`, one energy window, one detector for each frame."""
     frames = len(scan.counts)
     write_pixels(result, scan.counts)
-    result.CountsAccumulated = str(int(scan.counts.sum(dtype="int64")))
+    result.CountsAccumulated = str(sum(scan.counts_per_view))
     result.EnergyWindowVector, result.NumberOfEnergyWindows = [1] * frames, 1
     result.DetectorVector, result.NumberOfDetectors = list(range(1, frames + 1)), frames
     windows = [item for item in result.get("EnergyWindowInformationSequence") or [] if holds_photopeak(item)]
