@@ -147,7 +147,10 @@ def _settled_alone(entries: Iterable[Entry], judged_anew: set[str]) -> dict[str,
     return {
         entry.sha256: entry
         for entry in entries
-        if entry.is_kept and len(entry.summary.views) != 1 and not entry.joined_from and entry.sha256 not in judged_anew
+        if entry.is_kept
+        and len(entry.summary.views) != 1
+        and not entry.joined_from
+        and entry.sha256 not in judged_anew
     }
 
 

@@ -20,7 +20,7 @@ from scintiflow.dicom.codes import DEIDENTIFICATION_METHODS, TECHNETIUM_99M, VIE
 from scintiflow.dicom.encoding import encoded
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.leaks import refuse_identifiers
-from scintiflow.dicom.opening import Opened, silenced
+from scintiflow.dicom.opening import Opened, parse, silenced
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.views import holds_photopeak
@@ -32,7 +32,7 @@ METHOD = [f"Basic Profile, dicom-anonymizer {version('dicom-anonymizer')}", "sci
 
 def deidentified(opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason] = frozenset()) -> Dataset:
     """The scan as a de-identified object; see `deidentified_file`."""
-    return _deidentified(opened, scan, key, overruled)[0]
+    return parse(deidentified_file(opened, scan, key, overruled))
 
 
 def deidentified_file(
@@ -43,12 +43,6 @@ def deidentified_file(
     `scan` is what `scan_of(opened, overruled)` returned. Raises Rejection DEIDENTIFICATION_FAILED if the
     profile cannot be applied or an identifier of the source is found in the output.
     """
-    return _deidentified(opened, scan, key, overruled)[1]
-
-
-def _deidentified(
-    opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]
-) -> tuple[Dataset, bytes]:
     with silenced():
         try:
             result = _built(opened.dataset, scan, key, overruled)
@@ -58,7 +52,7 @@ def _deidentified(
             raise
         except Exception as error:  # the profile meets whatever vendors write; messages may quote it
             raise Rejection(Reason.DEIDENTIFICATION_FAILED, type(error).__name__) from None
-    return result, written
+    return written
 
 
 def _built(source: Dataset, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]) -> Dataset:
@@ -181,6 +175,7 @@ def _write_frames(result: Dataset, scan: Scan, technetium: bool) -> None:
 
 
 def _detector(described: list[Dataset], frame: int, views: tuple[str, ...]) -> Dataset:
+    """`described` is used up: its items become the result's."""
     item = described[frame] if frame < len(described) else Dataset()
     if "CollimatorType" not in item:
         item.CollimatorType = ""
