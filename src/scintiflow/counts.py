@@ -7,4 +7,4 @@ import numpy as np
 
 def counts_sha256(counts: np.ndarray) -> str:
     """Hex SHA-256 of counts `[view, row, column]` as little-endian uint16, C order."""
-    return hashlib.sha256(np.ascontiguousarray(counts, dtype="<u2").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(counts, dtype="<u2").data).hexdigest()

@@ -14,7 +14,9 @@ from filelock import FileLock
 from pydicom.data import get_testdata_file
 
 from scintiflow.cohorts import add as add_module
+from scintiflow.cohorts import intake
 from scintiflow.cohorts.add import add_cohort
+from scintiflow.cohorts.intake import Earlier, Job, take_in
 from scintiflow.cohorts.ledger import Entry, Ledger
 from scintiflow.cohorts.report import render_report
 from scintiflow.cohorts.wording import path_lines, report_lines
@@ -122,6 +124,37 @@ def test_adding_again_changes_nothing(export, tmp_path):
     assert not again.changed
     assert sha256_tree(again.folder) == before
     assert (again.folder / "cohort.json").stat().st_mtime_ns == stamp
+
+
+def test_known_bytes_are_hashed_and_not_read_again(export, tmp_path, monkeypatch):
+    first = add(export, tmp_path / "cohorts")
+    kept = {entry.sha256: entry for entry in first.ledger.entries if entry.is_kept}
+    earlier = Earlier(first.folder, kept)
+    paths = [
+        path
+        for path in export.rglob("*.dcm")
+        if path.is_file() and not path.is_symlink() and sha256_file(path) in kept
+    ]
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "parse", lambda content: pytest.fail("was parsed"))
+        for path in paths:
+            found = take_in(Job(path), KEY, staging, earlier=earlier)
+            assert (found.known, found.staged, found.entry) == (True, None, kept[sha256_file(path)])
+    assert len(paths) == 5
+    (first.folder / str(kept[sha256_file(paths[0])].path)).write_bytes(b"altered")
+    found = take_in(Job(paths[0]), KEY, staging, earlier=earlier)
+    assert not found.known
+    assert sha256_file(found.staged) == kept[sha256_file(paths[0])].object_sha256
+
+
+def test_an_altered_object_is_restored_from_its_source(export, tmp_path):
+    first = add(export, tmp_path / "cohorts")
+    before = sha256_tree(first.folder)
+    (first.folder / next(str(entry.path) for entry in first.ledger.entries if entry.is_kept)).write_bytes(b"altered")
+    assert add(export, tmp_path / "cohorts").changed
+    assert sha256_tree(first.folder) == before
 
 
 def test_any_number_of_workers_gives_the_same_bytes(export, tmp_path):

@@ -1,5 +1,6 @@
 """Nobody can be named from the output; counts and what training needs survive."""
 
+import copy
 import io
 import warnings
 from datetime import timedelta
@@ -19,7 +20,7 @@ from scintiflow.dicom.opening import Opened, open_object
 from scintiflow.dicom.reading import read_scan, scan_of
 from scintiflow.dicom.reasons import Rejection
 from scintiflow.dicom.validation import validate
-from scintiflow.dicom.whole_body import save_object
+from scintiflow.dicom.whole_body import object_bytes, save_object
 from scintiflow.errors import ScintiflowError
 
 PLANT = "XQPLANT"
@@ -98,8 +99,9 @@ def test_no_planted_identifier_survives(tmp_path, capfd, caplog):
 def test_the_profile_alone_would_leak_so_the_byte_scan_must_see_it(tmp_path, monkeypatch):
     """The last look is independent of the allow-list: with the list open, it refuses."""
     dataset, _ = planted_object()
-    monkeypatch.setattr(deidentification, "pruned", lambda profiled: profiled)
-    with pytest.raises(Rejection, match="DEIDENTIFICATION_FAILED"):
+    monkeypatch.setattr(deidentification, "pruned", copy.deepcopy)  # the profile must not touch the source
+    monkeypatch.setattr(deidentification, "encoded", object_bytes)  # our own writer refuses most of it by itself
+    with pytest.raises(Rejection, match=r"DEIDENTIFICATION_FAILED.*an identifier is left"):
         taken_in(dataset, tmp_path)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from scintiflow.cohorts.intake import Job, take_in_all, walk
+from scintiflow.cohorts.intake import Earlier, Job, take_in_all, walk
 from scintiflow.cohorts.joining import join_views
 from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger, Override, overruled_codes, read_ledger
 from scintiflow.cohorts.report import REPORT, render_report
@@ -102,9 +102,12 @@ def update_cohort(
         _check_key(before, key, folder)
         overrides = _without_repetition([*(before.overrides if before else ()), *decide(before)])
         codes = overruled_codes(overrides)
-        entries, staged, locations = _taken_in([Job(path, codes) for path in paths], key, staging, workers, dry_run)
         earlier = before.entries if before else ()
         mended = {override.sha256 for override in overrides if override.mended_sha256}
+        known = Earlier(folder, _settled_alone(earlier, {*codes, *mended}))
+        entries, staged, locations, intact = _taken_in(
+            [Job(path, codes) for path in paths], key, staging, workers, dry_run, known
+        )
         entries = _still_joined(join_views(entries, staged, key, staging, mended), earlier)
         fresh = {entry.sha256 for entry in entries}
         ledger = Ledger(
@@ -117,9 +120,9 @@ def update_cohort(
             ),
             overrides=overrides,
         )
-        changed = before is None or before.to_json() != ledger.to_json() or not _is_complete(folder, ledger)
+        changed = before is None or before.to_json() != ledger.to_json() or not _is_complete(folder, ledger, intact)
         if changed and not dry_run:
-            _write(folder, ledger, staged)
+            _write(folder, ledger, staged, intact)
     return CohortReport(
         folder=folder, ledger=ledger, walked=len(paths), changed=changed, dry_run=dry_run, locations=locations
     )
@@ -137,6 +140,18 @@ def _still_joined(entries: list[Entry], earlier: Iterable[Entry]) -> list[Entry]
     """A half that comes again without its other half stays what it was: part of a joined scan."""
     known = {entry.sha256: entry for entry in earlier if entry.joined_from}
     return [known.get(entry.sha256, entry) if not entry.joined_from else entry for entry in entries]
+
+
+def _settled_alone(entries: Iterable[Entry], judged_anew: set[str]) -> dict[str, Entry]:
+    """Kept files whose object depends on nothing but their bytes, by SHA-256: no halves, no overruled checks."""
+    return {
+        entry.sha256: entry
+        for entry in entries
+        if entry.is_kept
+        and len(entry.summary.views) != 1
+        and not entry.joined_from
+        and entry.sha256 not in judged_anew
+    }
 
 
 def _check_name(name: str) -> None:
@@ -220,36 +235,45 @@ def _remove_abandoned(staging: Path) -> None:
 
 
 def _taken_in(
-    jobs: list[Job], key: IdentityKey, staging: Path, workers: int | None, dry_run: bool
-) -> tuple[list[Entry], dict[str, Path], dict[str, list[Path]]]:
+    jobs: list[Job], key: IdentityKey, staging: Path, workers: int | None, dry_run: bool, earlier: Earlier
+) -> tuple[list[Entry], dict[str, Path], dict[str, list[Path]], set[str]]:
+    """Entries, staged objects by their SHA-256, places in the export, and the cohort's objects found unaltered."""
     workers = max(1, min(workers or os.cpu_count() or 1, len(jobs)))
     entries: list[Entry] = []
     staged: dict[str, Path] = {}
     locations: dict[str, list[Path]] = defaultdict(list)
-    for path, intake in take_in_all(jobs, key, staging, workers, only_halves=dry_run):
+    intact: set[str] = set()
+    for path, intake in take_in_all(jobs, key, staging, workers, only_halves=dry_run, earlier=earlier):
         entries.append(intake.entry)
         locations[intake.entry.sha256].append(path)
         if intake.staged is not None:
             staged[intake.entry.object_sha256] = intake.staged
-    return entries, staged, {sha256: sorted(found) for sha256, found in sorted(locations.items())}
+        if intake.known:
+            intact.add(str(intake.entry.path))
+    return entries, staged, {sha256: sorted(found) for sha256, found in sorted(locations.items())}, intact
 
 
 def _kept(ledger: Ledger) -> list[tuple[str, Entry]]:
     return [(entry.path, entry) for entry in ledger.entries if entry.is_kept and entry.path]
 
 
-def _is_complete(folder: Path, ledger: Ledger) -> bool:
-    """True if `folder` holds the objects of the ledger, unaltered, the page, and nothing else of ours."""
+def _is_complete(folder: Path, ledger: Ledger, intact: set[str]) -> bool:
+    """True if `folder` holds the objects of the ledger, unaltered, the page, and nothing else of ours.
+
+    `intact`: objects that this run has already found unaltered.
+    """
     kept = dict(_kept(ledger))
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name.endswith(OURS)}
     return present == {*kept, LEDGER, REPORT} and all(
-        sha256_file(folder / path) == entry.object_sha256 for path, entry in kept.items()
+        path in intact or sha256_file(folder / path) == entry.object_sha256 for path, entry in kept.items()
     )
 
 
-def _write(folder: Path, ledger: Ledger, staged: dict[str, Path]) -> None:
+def _write(folder: Path, ledger: Ledger, staged: dict[str, Path], intact: set[str]) -> None:
     for path, entry in dict(_kept(ledger)).items():
         target = folder / path
+        if path in intact:
+            continue
         if target.is_file() and sha256_file(target) == entry.object_sha256:
             continue
         if entry.object_sha256 not in staged:

@@ -37,11 +37,34 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What the cohort in `folder` already holds: entries of kept files by SHA-256, their objects inside `folder`."""
+
+    folder: Path
+    entries: Mapping[str, Entry]
+
+    def intact(self, sha256: str) -> Entry | None:
+        """The entry of a file that was taken in before and whose object is as it was then."""
+        entry = self.entries.get(sha256)
+        if entry is None or entry.path is None:
+            return None
+        try:
+            unaltered = sha256_file(self.folder / entry.path) == entry.object_sha256
+        except OSError:
+            return None
+        return entry if unaltered else None
+
+
+@dataclass(frozen=True)
 class Intake:
-    """What one file came to. `staged` is the de-identified object, before pairing."""
+    """What one file came to. `staged` is the de-identified object, before pairing.
+
+    `known`: nothing had to be done, the cohort holds the object of these very bytes, unaltered.
+    """
 
     entry: Entry
     staged: Path | None = None
+    known: bool = False
 
 
 def walk(export: Path) -> list[Path]:
@@ -54,9 +77,12 @@ def walk(export: Path) -> list[Path]:
     return sorted(found)
 
 
-def take_in(job: Job, key: IdentityKey, staging: Path, only_halves: bool = False) -> Intake:
+def take_in(
+    job: Job, key: IdentityKey, staging: Path, only_halves: bool = False, earlier: Earlier | None = None
+) -> Intake:
     """Check and de-identify one file. Never raises for what is in the file.
 
+    Bytes that were taken in before, with the same key, would give the same object again: they are only hashed.
     `only_halves`: stage nothing but single views, which must be looked at to join them (a dry run).
     """
     try:
@@ -64,6 +90,8 @@ def take_in(job: Job, key: IdentityKey, staging: Path, only_halves: bool = False
     except Rejection as rejection:
         return Intake(rejected(_hash_if_possible(job.path, rejection.reason), rejection))
     sha256 = hashlib.sha256(content).hexdigest()
+    if earlier is not None and (entry := earlier.intact(sha256)):
+        return Intake(entry, known=True)
     overruled = frozenset(Reason[code] for code in job.overruled.get(sha256, ()))
     try:
         opened = Opened(parse(content), sha256)
@@ -93,7 +121,12 @@ def take_in(job: Job, key: IdentityKey, staging: Path, only_halves: bool = False
 
 
 def take_in_all(
-    jobs: list[Job], key: IdentityKey, staging: Path, workers: int, only_halves: bool = False
+    jobs: list[Job],
+    key: IdentityKey,
+    staging: Path,
+    workers: int,
+    only_halves: bool = False,
+    earlier: Earlier | None = None,
 ) -> Iterator[tuple[Path, Intake]]:
     """`take_in` for every job, in the order of completion, over `workers` processes.
 
@@ -103,7 +136,7 @@ def take_in_all(
     if not jobs:
         return
     work = supervised(
-        partial(take_in, key=key, staging=staging, only_halves=only_halves),
+        partial(take_in, key=key, staging=staging, only_halves=only_halves, earlier=earlier),
         jobs,
         workers=workers,
         seconds=LONGEST_SECONDS_PER_FILE,

@@ -5,7 +5,6 @@ built anew: measured numbers that the allow-list admits, values that `read_scan`
 fixed texts. Options of PS3.15 Table E.1-1: clean descriptors, modified dates, patient characteristics.
 """
 
-import copy
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
@@ -17,14 +16,15 @@ from pydicom.uid import NuclearMedicineImageStorage
 
 from scintiflow.dicom import header
 from scintiflow.dicom.allowlist import pruned
-from scintiflow.dicom.codes import DEIDENTIFICATION_METHODS, TECHNETIUM_99M, VIEW_CODES, VIEW_ORIENTATION
+from scintiflow.dicom.codes import DEIDENTIFICATION_METHODS, TECHNETIUM_99M, VIEW_CODES, VIEW_ORIENTATION, Code
+from scintiflow.dicom.encoding import encoded
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.leaks import refuse_identifiers
-from scintiflow.dicom.opening import Opened, silenced
+from scintiflow.dicom.opening import Opened, parse, silenced
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.views import holds_photopeak
-from scintiflow.dicom.whole_body import code_item, decimal, file_meta, object_bytes, write_pixels
+from scintiflow.dicom.whole_body import code_item, decimal, file_meta, write_pixels
 
 STUDY_DESCRIPTION, SERIES_DESCRIPTION = "Whole-body bone scan", "Whole body"
 METHOD = [f"Basic Profile, dicom-anonymizer {version('dicom-anonymizer')}", "scintiflow allow-list 1"]
@@ -32,7 +32,7 @@ METHOD = [f"Basic Profile, dicom-anonymizer {version('dicom-anonymizer')}", "sci
 
 def deidentified(opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason] = frozenset()) -> Dataset:
     """The scan as a de-identified object; see `deidentified_file`."""
-    return _deidentified(opened, scan, key, overruled)[0]
+    return parse(deidentified_file(opened, scan, key, overruled))
 
 
 def deidentified_file(
@@ -43,22 +43,16 @@ def deidentified_file(
     `scan` is what `scan_of(opened, overruled)` returned. Raises Rejection DEIDENTIFICATION_FAILED if the
     profile cannot be applied or an identifier of the source is found in the output.
     """
-    return _deidentified(opened, scan, key, overruled)[1]
-
-
-def _deidentified(
-    opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]
-) -> tuple[Dataset, bytes]:
     with silenced():
         try:
             result = _built(opened.dataset, scan, key, overruled)
-            written = object_bytes(result)
+            written = encoded(result)
             refuse_identifiers(opened.dataset, written[: -len(result.PixelData)])  # pixels come last
         except Rejection:
             raise
         except Exception as error:  # the profile meets whatever vendors write; messages may quote it
             raise Rejection(Reason.DEIDENTIFICATION_FAILED, type(error).__name__) from None
-    return result, written
+    return written
 
 
 def _built(source: Dataset, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]) -> Dataset:
@@ -86,6 +80,20 @@ def _profile_rules() -> dict:
     return simpledicomanonymizer.initialize_actions_2024b()
 
 
+def _concerns(tag: tuple[int, ...], present: set[tuple[int, int]]) -> bool:
+    """Whether a rule for `tag`, or for a range (group, element, group mask, element mask), meets what is present."""
+    if len(tag) == 2:
+        return tag in present
+    group, element, groups, elements = tag
+    return any(one & groups == group & groups and two & elements == element & elements for one, two in present)
+
+
+@cache
+def _coded(*codes: Code) -> tuple[Dataset, ...]:
+    """Items of a code sequence, made once: they are the same in every object, and are only ever written."""
+    return tuple(code_item(code) for code in codes)
+
+
 def _basic_profile(source: Dataset) -> Dataset:
     """A copy of what the allow-list may keep, after the Basic Application Level Confidentiality Profile.
 
@@ -93,7 +101,7 @@ def _basic_profile(source: Dataset) -> Dataset:
     """
     profiled = pruned(source)
     present = {(element.tag.group, element.tag.element) for element in profiled.iterall()}
-    rules = {tag: action for tag, action in _profile_rules().items() if len(tag) > 2 or tag in present}
+    rules = {tag: action for tag, action in _profile_rules().items() if _concerns(tag, present)}
     simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=lambda: rules)
     simpledicomanonymizer.dictionary.clear()  # it remembers every UID of the process
     return profiled
@@ -116,7 +124,7 @@ def _write_identity(result: Dataset, source: Dataset, scan: Scan, key: IdentityK
     result.StudyID, result.AccessionNumber, result.ReferringPhysicianName = "1", "", ""
     result.PatientIdentityRemoved, result.LongitudinalTemporalInformationModified = "YES", "MODIFIED"
     result.DeidentificationMethod = METHOD
-    result.DeidentificationMethodCodeSequence = Sequence([code_item(code) for code in DEIDENTIFICATION_METHODS])
+    result.DeidentificationMethodCodeSequence = Sequence(_coded(*DEIDENTIFICATION_METHODS))
     result.BurnedInAnnotation = "NO"
 
 
@@ -150,13 +158,13 @@ def _write_frames(result: Dataset, scan: Scan, technetium: bool) -> None:
     """Frames in the order of `scan.views`, one energy window, one detector for each frame."""
     frames = len(scan.counts)
     write_pixels(result, scan.counts)
-    result.CountsAccumulated = str(int(scan.counts.sum(dtype="int64")))
+    result.CountsAccumulated = str(sum(scan.counts_per_view))
     result.EnergyWindowVector, result.NumberOfEnergyWindows = [1] * frames, 1
     result.DetectorVector, result.NumberOfDetectors = list(range(1, frames + 1)), frames
     windows = [item for item in result.get("EnergyWindowInformationSequence") or [] if holds_photopeak(item)]
     result.EnergyWindowInformationSequence = Sequence(windows[:1])
     doses = list(result.get("RadiopharmaceuticalInformationSequence") or [])[:1] or [Dataset()]
-    doses[0].RadionuclideCodeSequence = Sequence([code_item(TECHNETIUM_99M)] if technetium else [])
+    doses[0].RadionuclideCodeSequence = Sequence(_coded(TECHNETIUM_99M) if technetium else ())
     result.RadiopharmaceuticalInformationSequence = Sequence(doses)
     collimators = list(result.get("DetectorInformationSequence") or [])
     result.DetectorInformationSequence = Sequence(
@@ -167,7 +175,8 @@ def _write_frames(result: Dataset, scan: Scan, technetium: bool) -> None:
 
 
 def _detector(described: list[Dataset], frame: int, views: tuple[str, ...]) -> Dataset:
-    item = copy.deepcopy(described[frame]) if frame < len(described) else Dataset()
+    """`described` is used up: its items become the result's."""
+    item = described[frame] if frame < len(described) else Dataset()
     if "CollimatorType" not in item:
         item.CollimatorType = ""
     item.ImageOrientationPatient = item.ImagePositionPatient = ""
@@ -175,7 +184,7 @@ def _detector(described: list[Dataset], frame: int, views: tuple[str, ...]) -> D
     if views:
         item.ImageOrientationPatient = [decimal(cosine) for cosine in VIEW_ORIENTATION[views[frame]]]
         item.ImagePositionPatient = ["0", "0", "0"]
-        item.ViewCodeSequence = Sequence([code_item(VIEW_CODES[views[frame]])])
+        item.ViewCodeSequence = Sequence(_coded(VIEW_CODES[views[frame]]))
     else:
         del item.ViewCodeSequence
     return item

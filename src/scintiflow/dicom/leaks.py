@@ -16,6 +16,7 @@ SHORTEST_NUMBER = 6  # shorter digit strings meet by chance with measured number
 LARGEST_BINARY = 2**16
 PIXEL_DATA = Tag(0x7FE0, 0x0010)
 TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC", "UI", "DA", "DT", "AE", "UR", "CS"}
+SEPARATORS, NUMERIC = re.compile(r"[\^=,;\s]+"), re.compile(r"[\d.\-+]*")
 FIXED_WORDS = (
     "ISO_IR 100 ISO_IR 192 ORIGINAL DERIVED PRIMARY SECONDARY WHOLE BODY WHOLEBODY EMISSION MONOCHROME2 YES MODIFIED "
     "Whole-body bone scan Whole body Bone Simulated GE Siemens Philips Mediso Millennium Discovery Infinia Optima "
@@ -31,7 +32,7 @@ def refuse_identifiers(source: Dataset, header: bytes) -> None:
     """
     fixed = fixed_texts()
     for token in identifiers(source):
-        if _occurs(token, header) and token not in fixed:
+        if token not in fixed and _occurs(token, header):
             raise Rejection(Reason.DEIDENTIFICATION_FAILED, "an identifier is left")
 
 
@@ -39,7 +40,7 @@ def identifiers(source: Dataset) -> set[str]:
     """Texts of the source that could name somebody: names and their parts, IDs, UIDs, dates, comments."""
     found: set[str] = set()
     for vr, value in _texts(source):
-        pieces = re.split(r"[\^=,;\s]+", value) if vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC") else []
+        pieces = SEPARATORS.split(value) if vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC") else []
         found.update(piece.strip() for piece in (value, *pieces))
     return {token for token in found if _is_telling(token)}
 
@@ -88,12 +89,13 @@ def _is_text(value: object) -> bool:
 def _is_telling(token: str) -> bool:
     if token.startswith("1.2.840.10008.") or token in ("0", "00000000"):
         return False
-    return len(token) >= (SHORTEST_NUMBER if re.fullmatch(r"[\d.\-+]*", token) else SHORTEST_TOKEN)
+    return len(token) >= (SHORTEST_NUMBER if NUMERIC.fullmatch(token) else SHORTEST_TOKEN)
 
 
 def _occurs(token: str, written: bytes) -> bool:
     """As a word of its own, in any of the encodings in which DICOM may hold it."""
-    for encoding in ("utf-8", "latin-1", "iso2022_jp", "utf-16-le"):
+    plain = token.isascii() and "\x1b" not in token  # then the first three encodings are one
+    for encoding in ("utf-8", "utf-16-le") if plain else ("utf-8", "latin-1", "iso2022_jp", "utf-16-le"):
         try:
             raw = token.encode(encoding)
         except UnicodeEncodeError:

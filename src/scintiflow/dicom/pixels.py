@@ -25,6 +25,7 @@ from scintiflow.dicom.reasons import Reason, Rejection
 LARGEST_SIDE = 4096
 LARGEST_PIXELS = 2**25
 NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+LITTLE_ENDIAN_WORDS = NATIVE - {ExplicitVRBigEndian}
 LOSSLESS = {JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless}
 LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
 EITHER = {JPEG2000}  # may be reversible; believed only if the count sum is intact
@@ -47,21 +48,29 @@ def may_have_lost(dataset: Dataset) -> bool:
 
 
 def decode_frames(dataset: Dataset) -> np.ndarray:
-    """All frames as uint16 counts `[frame, row, column]`, in the file's order. Raises Rejection."""
+    """All frames as uint16 counts `[frame, row, column]`, in the file's order; may be read-only. Raises Rejection."""
     frames, rows, columns = _checked_shape(dataset)
     _check_format(dataset)
     _check_length(dataset, frames * rows * columns)
     with untrusted():
-        pixels = np.asarray(dataset.pixel_array)
+        pixels = _decoded(dataset)
     if pixels.size != frames * rows * columns:
         raise Rejection(Reason.FRAME_COUNT, f"{frames} frames announced, {pixels.size // (rows * columns)} decoded")
     pixels = pixels.reshape(frames, rows, columns)
-    if pixels.min() < 0:
+    if pixels.dtype.kind != "u" and pixels.min() < 0:
         raise Rejection(Reason.NEGATIVE_COUNTS, f"{int((pixels < 0).sum())} pixels")
     ceiling = 2 ** (int(dataset.BitsStored) - int(dataset.PixelRepresentation)) - 1
     if pixels.max() >= ceiling:
         raise Rejection(Reason.SATURATED, f"{int((pixels >= ceiling).sum())} pixels at {ceiling}")
-    return pixels.astype(np.uint16)
+    return pixels.astype(np.uint16, copy=False)
+
+
+def _decoded(dataset: Dataset) -> np.ndarray:
+    """Pixel values as they are stored. Native words of 16 used bits, little endian, need no decoder."""
+    if dataset.file_meta.TransferSyntaxUID in LITTLE_ENDIAN_WORDS and dataset.BitsStored == 16:
+        held = len(dataset.PixelData) // 2 * 2
+        return np.frombuffer(dataset.PixelData[:held], dtype="<i2" if dataset.PixelRepresentation else "<u2")
+    return np.asarray(dataset.pixel_array)
 
 
 def _checked_shape(dataset: Dataset) -> tuple[int, int, int]:

@@ -138,9 +138,9 @@ def _oriented_views(
         upright.append(all_counts[frame][:: -1 if rows else 1, :: -1 if columns else 1])
     known = tuple(view for view in views if view)
     if len(known) < len(views):
-        return np.ascontiguousarray(upright), ()
+        return np.stack(upright), ()
     order = sorted(range(len(views)), key=lambda index: BOTH_VIEWS.index(known[index]))
-    return np.ascontiguousarray([upright[i] for i in order]), tuple(known[i] for i in order)
+    return np.stack([upright[i] for i in order]), tuple(known[i] for i in order)
 
 
 def _values(dataset: Dataset, keyword: str) -> list:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,10 @@ class Scan:
     identity_removed: bool
     warnings: tuple[str, ...]
 
+    @cached_property
+    def counts_per_view(self) -> tuple[int, ...]:
+        return tuple(int(view.sum(dtype=np.int64)) for view in self.counts)
+
     def summary(self, patient: str | None = None) -> "ScanSummary":
         """What pairing needs; `patient` (a pseudonym) takes the place of the patient ID."""
         return ScanSummary(
@@ -59,7 +64,7 @@ class Scan:
             views=self.views,
             shape=tuple(int(side) for side in self.counts.shape),
             spacing_mm=self.spacing_mm,
-            counts_per_view=tuple(int(view.sum(dtype=np.int64)) for view in self.counts),
+            counts_per_view=self.counts_per_view,
             counts_sha256=counts_sha256(self.counts),
             age_years=self.age_years,
         )
