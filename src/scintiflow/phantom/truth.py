@@ -1,4 +1,6 @@
-"""The truth of simulated children, kept apart from the DICOM objects and from training.
+"""The truth of simulated children, kept apart from the DICOM objects.
+
+Expected counts and lesions never reach training; exact masks may teach SAM (`adapt_sam.exact_targets`).
 
 `<truth>/<cohort>/<sha256 of the standard scan's counts>.npz` holds, for both poses of the child
 (the rapid scan is acquired separately, after a small movement):
