@@ -1,5 +1,6 @@
 """`scintiflow`: one sub-command for each thing a user wants; no logic here."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ app.add_typer(pipeline_app, name="pipeline")
 Profile = Annotated[str, typer.Option(help="Overlay profiles/<name>.yaml; '' for the production recipe.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The recipe.")]
 DEFAULT_PARAMS = Path("params.yaml")
-INTERRUPTED = 130  # what typer returns for Ctrl-C
+INTERRUPTED = 130  # what typer returns when it was stopped
 
 
 def _load(params: Path, profile: str) -> Params:
@@ -194,6 +195,7 @@ def retrain(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
     from scintiflow.cluster.display import make_console
     from scintiflow.cluster.local_run import retrain_locally
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop is like Ctrl-C
     console = make_console()
     outcome = retrain_locally(_load(params, profile), Path.cwd(), console)
     for line in closing_lines(outcome, profile):

@@ -40,7 +40,7 @@ def test_identity_and_noise_copying_do_not_beat_the_gaussian(scan, restorers, pa
 
 
 def test_the_numbers_agree_with_the_truth(cohort, scan, restorers, params):
-    from scintiflow.dataset.manifest import counts_sha256
+    from scintiflow.counts import counts_sha256
     from scintiflow.phantom.truth import find_truth
 
     truth = find_truth(cohort.truth, counts_sha256(scan)).mean_standard
