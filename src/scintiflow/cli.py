@@ -189,7 +189,11 @@ def stage(
 
 
 @app.command()
-def retrain(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
+def retrain(
+    profile: Profile = "",
+    params: ParamsFile = DEFAULT_PARAMS,
+    again: Annotated[list[str] | None, typer.Option(help="Run this stage even if nothing has changed.")] = None,
+) -> None:
     """Run the whole pipeline on this machine through kfp.local: cohorts to a registered model."""
     from scintiflow.cluster.closing import closing_lines
     from scintiflow.cluster.display import make_console
@@ -197,7 +201,7 @@ def retrain(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop is like Ctrl-C
     console = make_console()
-    outcome = retrain_locally(_load(params, profile), Path.cwd(), console)
+    outcome = retrain_locally(_load(params, profile), Path.cwd(), console, tuple(again or ()))
     for line in closing_lines(outcome, profile):
         console.print(line, highlight=False)
 

@@ -116,6 +116,14 @@ def test_nothing_changed_means_nothing_runs(project):
     assert len(runs(project)[1]) == 1
 
 
+def test_one_stage_can_be_run_again(project):
+    said = scintiflow(project, "retrain", "--profile", "tiny", "--again", "restore_real")
+    assert "1 stages ran" in said
+    assert "+ Restore the real scan" in said
+    assert said.count("unchanged, reused") == 6
+    assert "no stage ran again" in scintiflow(project, "retrain", "--profile", "tiny")
+
+
 def test_a_changed_section_reruns_its_stage_and_what_follows(project):
     change(project, evaluate={"seed": 9})
     said = scintiflow(project, "retrain", "--profile", "tiny")

@@ -26,7 +26,7 @@ def closing_lines(outcome: Outcome, profile: str) -> Iterator[str]:
     yield f"Report: {_short(outcome.report)}"
     yield "MLflow: make ui"
     overlay = f" --profile {profile}" if profile else ""
-    yield f"One stage again: dvc repro -s -f evaluate   (or: scintiflow stage evaluate{overlay})"
+    yield f"One stage again: .venv/bin/scintiflow retrain{overlay} --again evaluate"
 
 
 def _short(path: Path) -> str:

@@ -19,6 +19,7 @@ from scintiflow.params import Params
 from scintiflow.progress import EVENTS_FILE
 from scintiflow.registry.runs import close_parent
 from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, TRACKING_URI, git_sha, surroundings
+from scintiflow.stages.graph import BY_NAME
 
 STATE = Path(".scintiflow")
 
@@ -45,13 +46,15 @@ class Outcome:
     seconds: float
 
 
-def retrain_locally(params: Params, root: Path, console: Console) -> Outcome:
-    """Run the retrain pipeline with kfp.local under `root`.
+def retrain_locally(params: Params, root: Path, console: Console, again: tuple[str, ...] = ()) -> Outcome:
+    """Run the retrain pipeline with kfp.local under `root`; stages named in `again` run even if nothing changed.
 
     Raises ScintiflowError when a stage refuses its input, StageError when one breaks; the MLflow
     parent run is FAILED in both cases.
     """
     started = time.monotonic()
+    for stage in again:
+        _forget(stage, root / STATE / "cache")
     pipeline_run = f"retrain-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     os.environ[PIPELINE_RUN] = pipeline_run
     os.environ[EXPERIMENT] = params.tracking.experiment
@@ -93,6 +96,17 @@ def retrain_locally(params: Params, root: Path, console: Console) -> Outcome:
         parent_run=parent,
         seconds=time.monotonic() - started,
     )
+
+
+def _forget(stage: str, cache: Path) -> None:
+    """Drop the stage's entries from kfp.local's cache; an entry names the folder `<run>/<stage>/<output>`."""
+    if stage not in BY_NAME:
+        raise ScintiflowError(f"there is no stage '{stage}'", where="--again", remedy=f"Stages: {', '.join(BY_NAME)}")
+    folder = stage.replace("_", "-")
+    for entry in cache.glob("*.json"):
+        outputs = [output for output in read_json(entry).values() if isinstance(output, dict)]
+        if any(Path(output.get("uri", "")).parent.name == folder for output in outputs):
+            entry.unlink()
 
 
 def _run_process(folder: Path, log: Path, root: Path, board: StageBoard) -> bool:

@@ -42,8 +42,8 @@ def run_stage(
 
     Raises whatever the stage raises, after the MLflow run and the launcher have been told.
     """
-    # Threads that wait spinning starve each other on a busy machine; must be set before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait spinning for long starve each other on a busy machine; must be set before torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     module = importlib.import_module(f"scintiflow.stages.{stage}")
     section = parse_section(stage, params)
     given = {name: _existing(Path(path), name, stage) for name, path in inputs.items()}
