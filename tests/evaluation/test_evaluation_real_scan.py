@@ -59,7 +59,7 @@ def test_parts_add_up_and_a_seed_repeats(scan, restorers, params):
     assert np.array_equal(scored.rapid + scored.held_out, scan[:1])
     assert np.array_equal(scored.rapid, again.rapid)
     assert scored.rapid.sum() == pytest.approx(scan[:1].sum() / 3, rel=0.02)
-    assert set(scored.table["view"]) == {"anterior"}
+    assert set(scored.table["view"]) == {"the only view"}
 
 
 def test_estimates_instead_of_counts_are_refused(scan, restorers, params):
