@@ -19,7 +19,7 @@ from scintiflow.params import Params
 from scintiflow.progress import EVENTS_FILE
 from scintiflow.registry.runs import close_parent
 from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, TRACKING_URI, git_sha, surroundings
-from scintiflow.stages.graph import BY_NAME
+from scintiflow.stages.graph import find_stage
 
 STATE = Path(".scintiflow")
 
@@ -100,9 +100,7 @@ def retrain_locally(params: Params, root: Path, console: Console, again: tuple[s
 
 def _forget(stage: str, cache: Path) -> None:
     """Drop the stage's entries from kfp.local's cache; an entry names the folder `<run>/<stage>/<output>`."""
-    if stage not in BY_NAME:
-        raise ScintiflowError(f"there is no stage '{stage}'", where="--again", remedy=f"Stages: {', '.join(BY_NAME)}")
-    folder = stage.replace("_", "-")
+    folder = find_stage(stage, "--again").name.replace("_", "-")
     for entry in cache.glob("*.json"):
         outputs = [output for output in read_json(entry).values() if isinstance(output, dict)]
         if any(Path(output.get("uri", "")).parent.name == folder for output in outputs):

@@ -8,6 +8,8 @@ writes `dataset`.
 from dataclasses import dataclass
 from pathlib import Path
 
+from scintiflow.errors import ScintiflowError
+
 # Inputs that no stage makes: a hospital's deliveries, and the truth of simulated children.
 SOURCES = {"cohorts": Path("data/cohorts"), "truth": Path("data/truth")}
 BUILD = Path("build")
@@ -45,6 +47,13 @@ STAGES = (
 )
 
 BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def find_stage(name: str, where: str) -> StageSpec:
+    """The stage of that name; a ScintiflowError that lists all of them if `where` named another."""
+    if name not in BY_NAME:
+        raise ScintiflowError(f"there is no stage '{name}'", where=where, remedy=f"Stages: {', '.join(BY_NAME)}")
+    return BY_NAME[name]
 
 
 def edges() -> set[tuple[str, str]]:

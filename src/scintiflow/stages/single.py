@@ -4,21 +4,17 @@ import hashlib
 import os
 from pathlib import Path
 
-from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params
 from scintiflow.registry.runs import close_parent
 from scintiflow.registry.surroundings import EXPERIMENT, PIPELINE_RUN
 from scintiflow.stages.code_version import code_version
 from scintiflow.stages.door import run_stage
-from scintiflow.stages.graph import BY_NAME, REPORTS, STAGES, laptop_path
+from scintiflow.stages.graph import REPORTS, STAGES, find_stage, laptop_path
 
 
 def run_single_stage(name: str, params: Params) -> dict[str, float]:
     """Run stage `name` from and to build/; its MLflow run joins the parent run of this recipe."""
-    spec = BY_NAME.get(name)
-    if spec is None:
-        known = ", ".join(stage.name for stage in STAGES)
-        raise ScintiflowError(f"there is no stage '{name}'", where="scintiflow stage", remedy=f"Stages: {known}")
+    spec = find_stage(name, "scintiflow stage")
     os.environ.setdefault(EXPERIMENT, params.tracking.experiment)
     os.environ.setdefault(PIPELINE_RUN, f"stages-{_recipe_identity(params)}")
     numbers = run_stage(
