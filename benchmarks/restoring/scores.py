@@ -18,6 +18,7 @@ from scintiflow.files import read_json, write_json
 from scintiflow.params import EvaluateParams, TrainCascadeParams
 from scintiflow.restoration.restorer import DESCRIPTION, load_restorer, save_cascade
 from scintiflow.restoration.training import train
+from scintiflow.stages.restoring import REFERENCE_FOLDER
 from scintiflow.tracking import SilentTracker
 
 CHECKPOINTS = "checkpoints"
@@ -49,6 +50,9 @@ def score_untrained(bench: Bench, name: str) -> None:
         dataset = Dataset.open(bench.cohort.dataset)
         restorer, _ = choose_gaussian(dataset, bench.cohort.truth, None, bench.evaluation)
         facts["note"] = f"sigma {restorer.sigma_pixels:g} pixels"
+    elif name == "reference":
+        restorer = load_restorer(REFERENCE_FOLDER, "cuda" if torch.cuda.is_available() else "cpu")
+        facts["parameters"] = read_json(REFERENCE_FOLDER / DESCRIPTION)["first_parameters"]
     else:
         restorer = {"identity": Identity, "nlm": NonLocalMeans, "bm3d": AnscombeBm3d}[name]()
     _keep(bench, path, name, restorer, facts)
