@@ -9,12 +9,14 @@
 7. restore_real    the registered model on a real scan; the report of the whole run
 
 Each step gets its own section of params.yaml as JSON, so a changed section re-runs its step and what
-follows. Content hashes stand beside paths because Kubeflow's cache does not look into files.
+follows. Content hashes stand beside paths because Kubeflow's cache does not look into files. Where a step
+runs is the section `placement`, which no step gets.
 """
 
 from typing import NamedTuple
 
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 
 from components.adapt_sam import adapt_sam
 from components.distil_priors import distil_priors
@@ -24,6 +26,7 @@ from components.register import register
 from components.restore_real import restore_real
 from components.train_cascade import train_cascade
 from scintiflow.cluster.placement import place
+from scintiflow.placement import PlacementParams
 
 
 class RetrainOutputs(NamedTuple):
@@ -31,55 +34,60 @@ class RetrainOutputs(NamedTuple):
     restored: dsl.Artifact
 
 
-@dsl.pipeline(name="scintiflow-retrain", description="From de-identified DICOM cohorts to a registered restorer")
-def retrain(
-    cohorts: str,
-    cohorts_sha256: str,
-    truth: str,
-    truth_sha256: str,
-    registry: str,
-    ingest_params: str,
-    adapt_sam_params: str,
-    distil_priors_params: str,
-    train_cascade_params: str,
-    evaluate_params: str,
-    register_params: str,
-    restore_real_params: str,
-) -> RetrainOutputs:
-    ingested = ingest(params=ingest_params, cohorts=cohorts, cohorts_sha256=cohorts_sha256)
-    dataset = ingested.outputs["dataset"]
+def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") -> BaseComponent:
+    """The pipeline with its steps placed on a cluster; `placement` None is this machine."""
 
-    adapted = adapt_sam(params=adapt_sam_params, dataset=dataset, truth=truth, truth_sha256=truth_sha256)
-    sam = adapted.outputs["sam"]
+    @dsl.pipeline(name="scintiflow-retrain", description="From de-identified DICOM cohorts to a registered restorer")
+    def retrain(
+        cohorts: str,
+        cohorts_sha256: str,
+        truth: str,
+        truth_sha256: str,
+        registry: str,
+        ingest_params: str,
+        adapt_sam_params: str,
+        distil_priors_params: str,
+        train_cascade_params: str,
+        evaluate_params: str,
+        register_params: str,
+        restore_real_params: str,
+    ) -> RetrainOutputs:
+        ingested = ingest(params=ingest_params, cohorts=cohorts, cohorts_sha256=cohorts_sha256)
+        dataset = ingested.outputs["dataset"]
 
-    distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=sam)
-    priors = distilled.outputs["priors"]
+        adapted = adapt_sam(params=adapt_sam_params, dataset=dataset, truth=truth, truth_sha256=truth_sha256)
+        sam = adapted.outputs["sam"]
 
-    trained = train_cascade(params=train_cascade_params, dataset=dataset, priors=priors)
-    cascade = trained.outputs["cascade"]
+        distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=sam)
+        priors = distilled.outputs["priors"]
 
-    evaluated = evaluate(
-        params=evaluate_params,
-        dataset=dataset,
-        priors=priors,
-        cascade=cascade,
-        truth=truth,
-        truth_sha256=truth_sha256,
-    )
-    evaluation = evaluated.outputs["evaluation"]
+        trained = train_cascade(params=train_cascade_params, dataset=dataset, priors=priors)
+        cascade = trained.outputs["cascade"]
 
-    registered = register(params=register_params, cascade=cascade, evaluation=evaluation, registry=registry)
-    registration = registered.outputs["registration"]
+        evaluated = evaluate(
+            params=evaluate_params,
+            dataset=dataset,
+            priors=priors,
+            cascade=cascade,
+            truth=truth,
+            truth_sha256=truth_sha256,
+        )
+        evaluation = evaluated.outputs["evaluation"]
 
-    shown = restore_real(
-        params=restore_real_params,
-        cohorts=cohorts,
-        cohorts_sha256=cohorts_sha256,
-        evaluation=evaluation,
-        registration=registration,
-    )
+        registered = register(params=register_params, cascade=cascade, evaluation=evaluation, registry=registry)
+        registration = registered.outputs["registration"]
 
-    tasks = (ingested, adapted, distilled, trained, evaluated, registered, shown)
-    for task in tasks:
-        place(task)
-    return RetrainOutputs(registration=registration, restored=shown.outputs["restored"])
+        shown = restore_real(
+            params=restore_real_params,
+            cohorts=cohorts,
+            cohorts_sha256=cohorts_sha256,
+            evaluation=evaluation,
+            registration=registration,
+        )
+
+        tasks = (ingested, adapted, distilled, trained, evaluated, registered, shown)
+        for task in tasks:
+            place(task, placement, experiment)
+        return RetrainOutputs(registration=registration, restored=shown.outputs["restored"])
+
+    return retrain

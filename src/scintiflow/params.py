@@ -9,12 +9,13 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scintiflow.errors import ScintiflowError
+from scintiflow.placement import PlacementParams
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -270,6 +271,7 @@ class Params(_Section):
     register_: Annotated[RegisterParams, Field(alias="register")]
     restore_real: RestoreRealParams
     tracking: TrackingParams
+    placement: PlacementParams
 
     def section(self, stage: str) -> _Section:
         """The section of a stage, by the stage's name."""
@@ -284,7 +286,8 @@ def load_params(base: Path, profile: Path | None = None) -> Params:
     values = _read_mapping(base)
     if profile is not None:
         overlay = _read_mapping(profile)
-        _refuse_new_keys(values, overlay, profile)
+        # A step's place names only what differs, so an overlay may name more; its types refuse an unknown key.
+        _refuse_new_keys(values, {key: overlay[key] for key in overlay if key != "placement"}, profile)
         values = _overlaid(values, overlay)
     try:
         return Params.model_validate(values)
@@ -365,7 +368,10 @@ def _readable(error: ValidationError, base: Path, profile: Path | None) -> Scint
     if problem["type"] == "extra_forbidden":
         parent: Any = Params
         for part in location[:-1]:
-            parent = parent.model_fields.get(f"{part}_", parent.model_fields.get(part)).annotation
+            if isinstance(part, int):
+                parent = get_args(parent)[0]
+            else:
+                parent = parent.model_fields.get(f"{part}_", parent.model_fields.get(part)).annotation
         known = [field.alias or name for name, field in parent.model_fields.items()]
         return _unknown_key(origin, key, known)
     if problem["type"] == "missing":

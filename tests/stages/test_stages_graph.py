@@ -9,6 +9,7 @@ from dvc.repo import Repo
 
 from scintiflow.cluster import placement
 from scintiflow.cluster.compilation import compile_retrain
+from scintiflow.params import load_params
 from scintiflow.stages import graph
 from scintiflow.stages.code_version import stage_modules
 
@@ -20,7 +21,7 @@ NOT_TRACKED_BY_DVC = {"errors", "files", "params", "progress", "tracking", "stru
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     target = tmp_path_factory.mktemp("ir") / "retrain.yaml"
-    compile_retrain(target)
+    compile_retrain(target, load_params(ROOT / "params.yaml"))
     return next(yaml.safe_load_all(target.read_text()))
 
 
@@ -88,5 +89,5 @@ def test_every_task_carries_the_hash_of_its_own_code(compiled):
 
 def test_compilation_is_reproducible(tmp_path):
     for name in ("a", "b"):
-        compile_retrain(tmp_path / f"{name}.yaml")
+        compile_retrain(tmp_path / f"{name}.yaml", load_params(ROOT / "params.yaml"))
     assert (tmp_path / "a.yaml").read_bytes() == (tmp_path / "b.yaml").read_bytes()

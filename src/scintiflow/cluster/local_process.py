@@ -15,7 +15,7 @@ from scintiflow.files import read_json, write_json
 def main(request: Path) -> None:
     """Run the pipeline as the request says and leave the outputs' paths in its `result` file."""
     wanted = read_json(request)
-    from pipelines.retrain import retrain
+    from pipelines.retrain import retrain_pipeline
 
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
@@ -24,7 +24,7 @@ def main(request: Path) -> None:
         enable_caching=True,
         cache_root=wanted["cache_root"],
     )
-    task = retrain(**wanted["arguments"])
+    task = retrain_pipeline(placement=None)(**wanted["arguments"])
     write_json(Path(wanted["result"]), {name: artifact.path for name, artifact in task.outputs.items()})
 
 

@@ -13,8 +13,13 @@ import grimp
 
 import scintiflow
 
-# The doors and the wiring do not change what a stage computes.
-WIRING = ("scintiflow.stages.door", "scintiflow.stages.graph", "scintiflow.stages.code_version")
+# The doors and the wiring, and where a stage runs, do not change what it computes.
+WIRING = (
+    "scintiflow.stages.door",
+    "scintiflow.stages.graph",
+    "scintiflow.stages.code_version",
+    "scintiflow.placement",
+)
 
 
 @cache

@@ -1,0 +1,72 @@
+"""From the recipe and this checkout to a run, or a schedule, on a cluster."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scintiflow.cluster.compilation import cluster_arguments, compile_retrain, source_hashes
+from scintiflow.cluster.connection import Connection
+from scintiflow.cluster.remote_runs import Submitted, find_experiment, run_name, submit
+from scintiflow.cluster.schedules import Scheduled, schedule
+from scintiflow.errors import ScintiflowError
+from scintiflow.params import Params
+from scintiflow.registry.runs import registry_identity
+from scintiflow.registry.surroundings import TRACKING_URI
+
+IMAGE = "SCINTIFLOW_IMAGE"
+
+
+def submit_retrain(
+    connection: Connection, params: Params, root: Path, experiment: str = "", account: str = ""
+) -> Submitted:
+    """Start the retrain pipeline on a cluster, for the cohorts that `root` holds.
+
+    Args:
+        experiment: name of an experiment that exists; '' for that of params.yaml, created if absent.
+        account: ServiceAccount of the steps; '' for the installation's own.
+    """
+    _check_image()
+    name = run_name()
+    hashes = source_hashes(params, root)
+    arguments = cluster_arguments(params, hashes, _registry(otherwise=name))
+    identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
+    with _compiled(params) as package:
+        return submit(connection, package, arguments, identity, name, account)
+
+
+def schedule_retrain(
+    connection: Connection, params: Params, cron: str, name: str, experiment: str = "", account: str = ""
+) -> Scheduled:
+    """Retrain at fixed times from what the cluster's volume holds then. Arguments as in `submit_retrain`."""
+    _check_image()
+    unknown = {"cohorts": "whatever the volume holds", "truth": "whatever the volume holds"}
+    arguments = cluster_arguments(params, unknown, registry="scheduled")
+    identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
+    with _compiled(params) as package:
+        return schedule(connection, package, arguments, identity, name, cron, account)
+
+
+@contextmanager
+def _compiled(params: Params) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "retrain.yaml"
+        compile_retrain(package, params)
+        yield package
+
+
+def _check_image() -> None:
+    image = os.environ.get(IMAGE, "")
+    name, _, version = image.rpartition("/")[2].partition(":")
+    if not name or version in ("", "latest"):
+        raise ScintiflowError(
+            "names no image with a version" if image else "names no image",
+            where=IMAGE,
+            remedy="Set it to what the steps run in, as registry.example/scintiflow-python:<git SHA>",
+        )
+
+
+def _registry(otherwise: str) -> str:
+    """Which registry is meant, if this machine knows it; otherwise a value that never hits the cache."""
+    return registry_identity() if os.environ.get(TRACKING_URI, "").startswith("http") else otherwise

@@ -1,0 +1,89 @@
+"""`scintiflow pipeline ...` as it is typed."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scintiflow.cli import app
+from scintiflow.errors import ScintiflowError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A checkout with one small cohort; no MLflow server is known here."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "data" / "cohorts" / "simulated").mkdir(parents=True)
+    (tmp_path / "data" / "cohorts" / "simulated" / "cohort.json").write_text("{}")
+    (tmp_path / "data" / "truth").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("SCINTIFLOW_IMAGE", "registry.example/scintiflow-python:0123abc")
+    return tmp_path
+
+
+@pytest.fixture
+def typed(project, server):
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(app, ["pipeline", "--host", server.url, *words], catch_exceptions=True)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def test_submit_status_cancel(server, typed):
+    said = typed("submit")
+    run = re.search(r"Run:\s+(\S+)", said)[1]
+    assert f"{server.url}/#/runs/details/{run}" in said
+    assert [each["display_name"] for each in server.experiments.values()] == ["scintiflow"]
+    sent = server.runs[run]["runtime_config"]["parameters"]
+    assert sent["cohorts"] == "/data/cohorts"
+    assert len(sent["cohorts_sha256"]) == 64
+    assert sent["registry"] == server.runs[run]["display_name"]  # unknown here, so the gate is asked again
+    assert "Train the cascade" in typed("status")
+    typed("cancel", run)
+    assert "canceling" in typed("status", run)
+
+
+def test_schedule_and_unschedule(server, typed):
+    assert "Scheduled retrain at '0 0 2 * * 6' UTC" in typed("schedule", "--cron", "0 2 * * 6")
+    assert "Already scheduled" in typed("schedule", "--cron", "0 2 * * 6")
+    assert "Removed 1 schedule 'retrain'" in typed("unschedule")
+    assert server.schedules == {}
+
+
+def test_a_named_experiment_must_exist(typed):
+    with pytest.raises(ScintiflowError, match="no experiment 'scintifow'"):
+        typed("submit", "--experiment", "scintifow")
+
+
+@pytest.mark.parametrize("image", ["", "scintiflow-python", "registry.example:5000/scintiflow-python:latest"])
+def test_a_cluster_is_never_given_an_image_without_a_version(typed, server, monkeypatch, image):
+    monkeypatch.setenv("SCINTIFLOW_IMAGE", image)
+    with pytest.raises(ScintiflowError, match="SCINTIFLOW_IMAGE"):
+        typed("submit")
+    assert server.requests == []
+
+
+def test_watching_a_failed_run_ends_with_a_failure(typed, server):
+    run = re.search(r"Run:\s+(\S+)", typed("submit"))[1]
+    server.runs[run]["state"] = "FAILED"
+    with pytest.raises(AssertionError, match="failed"):
+        typed("status", run, "--watch")
+
+
+def test_a_refusal_is_one_sentence_and_no_traceback():
+    command = [sys.executable, "-m", "scintiflow.cli", "pipeline", "status", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 2
+    assert result.stderr.startswith("scintiflow: --host: no Kubeflow Pipelines host is known")
+    assert len(result.stderr.splitlines()) == 1
