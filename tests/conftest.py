@@ -10,7 +10,10 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-INSTALL_LINES = {"chromium": "apt-get install -y chromium"}
+INSTALL_LINES = {
+    "chromium": "apt-get install -y chromium",
+    "kubectl": "https://kubernetes.io/docs/tasks/tools/ (1.27 or newer; Debian's kubernetes-client is too old)",
+}
 
 
 @pytest.fixture

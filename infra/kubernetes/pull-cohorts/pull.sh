@@ -1,0 +1,28 @@
+#!/bin/sh
+# Brings the cohorts (and truths of simulated children, if versioned) of REVISION of REPOSITORY into DATA with DVC.
+# What was there is replaced only after everything has arrived; pull while no run reads.
+# Credentials come from the environment: AWS_* for the DVC remote, GIT_TOKEN for a private repository.
+set -eu
+export GIT_TERMINAL_PROMPT=0
+partial="$DATA/.partial"
+rm -rf "$partial"
+# shellcheck disable=SC2016 # git runs the helper, and only then is the token read
+git -c credential.helper='!f() { echo username=token; echo "password=${GIT_TOKEN:-}"; }; f' \
+    clone --quiet --no-checkout "$REPOSITORY" "$partial"
+cd "$partial"
+git -c advice.detachedHead=false checkout --quiet "$REVISION"
+printf '[cache]\n    type = "hardlink,copy"\n' >.dvc/config.local  # one copy on the volume, not two
+for file in data/cohorts/*.dvc data/truth/*.dvc; do
+    if [ -e "$file" ]; then dvc pull --quiet "$file"; fi
+done
+mkdir -p data/cohorts data/truth
+for name in cohorts truth; do
+    rm -rf "$DATA/.old"
+    if [ -e "$DATA/$name" ]; then mv "$DATA/$name" "$DATA/.old"; fi
+    mv "data/$name" "$DATA/$name"
+done
+git rev-parse HEAD >"$DATA/revision"
+cd "$DATA"
+rm -rf "$partial" "$DATA/.old"
+echo "Cohorts of $(cat revision):"
+ls cohorts
