@@ -95,3 +95,28 @@ def readmit(
     for line in report_lines(report):
         typer.echo(line)
     typer.echo("Version it with:\n  " + "\n  ".join(tracking_steps(out / name)))
+
+
+@group.command("diff")
+def diff(
+    before: Annotated[str, typer.Argument(metavar="REV1", help="A git revision.")],
+    after: Annotated[str, typer.Argument(metavar="REV2", help="Another; else the working tree.")] = "",
+    html: Annotated[Path | None, typer.Option(help="Also write a page with charts.")] = None,
+    profile: Profile = "",
+) -> None:
+    """What changes for training between two revisions: patients, splits, ages, scanners; fetches no scan."""
+    from scintiflow.dataset.difference import compare, difference_lines
+    from scintiflow.dataset.difference_page import difference_page
+    from scintiflow.dataset.snapshot import take_snapshot
+    from scintiflow.files import whole_file
+
+    first, second = (take_snapshot(Path.cwd(), revision or None, profile) for revision in (before, after))
+    difference = compare(first, second)
+    for line in difference_lines(difference):
+        typer.echo(line)
+    if html is not None:
+        with whole_file(html) as partial:
+            partial.write_text(difference_page(difference), encoding="utf-8")
+        typer.echo(f"Page: {html}")
+    if difference.leaked:
+        raise typer.Exit(1)
