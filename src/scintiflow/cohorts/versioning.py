@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scintiflow.errors import ScintiflowError
@@ -104,6 +105,55 @@ def modified_folders(project: Path, pointers: list[Path]) -> set[Path]:
     ]
     states = [state for change in changes for state in change.get("changed outs", {}).items()]
     return {Path(path) for path, state in states if state == "modified"}
+
+
+def tracked_hashes(project: Path, revision: str | None, folder: Path) -> dict[str, str]:
+    """MD5 of each file below `folder`, by path inside it, as the `.dvc` file of a revision (None: of today) says."""
+    with _tracked_files(project, revision, folder) as (files, listed):
+        return {path: files.info(name)["dvc_info"]["md5"] for path, name in listed.items()}
+
+
+def erase_objects(project: Path, hashes: set[str]) -> int:
+    """Delete objects by MD5 from the cache and from the default remote; how many files that were."""
+    from dvc.repo import Repo
+
+    erased = 0
+    with _in_words(project, "the objects cannot be erased"), Repo(str(project)) as repo:
+        for store in (repo.cache.local, repo.cloud.get_remote_odb()):
+            for md5 in sorted(hashes):
+                if store.exists(md5):
+                    store.delete(md5)
+                    erased += 1
+    return erased
+
+
+@contextmanager
+def _tracked_files(project: Path | str, revision: str | None, folder: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """DVC's file system of a revision, and the name in it of each file below `folder`, by path inside it."""
+    from dvc.api import DVCFileSystem
+
+    with _in_words(folder, "cannot be listed"):
+        files = DVCFileSystem(str(project), rev=revision)
+        try:
+            found = files.find(folder.as_posix(), dvc_only=True)
+            yield files, {PurePosixPath(name).relative_to(folder).as_posix(): name for name in found}
+        finally:
+            files.close()
+
+
+@contextmanager
+def _in_words(where: Path, what: str) -> Iterator[None]:
+    """DVC and each of its file systems raise their own kinds of errors: all become one."""
+    try:
+        yield
+    except ScintiflowError:
+        raise
+    except Exception as error:
+        raise ScintiflowError(
+            f"{what}: {error or type(error).__name__}",
+            where=where,
+            remedy="Try the remote with `scintiflow remote check`",
+        ) from None
 
 
 def _dvc(*arguments: str, cwd: Path | None = None) -> str:

@@ -120,3 +120,39 @@ def diff(
         typer.echo(f"Page: {html}")
     if difference.leaked:
         raise typer.Exit(1)
+
+
+@group.command("withdraw")
+def withdraw(
+    by: Annotated[str, typer.Option(help="Who was asked to; recorded for ever.")],
+    patient: Annotated[str, typer.Argument(help="Pseudonym (P-...); without it the patient ID is asked for.")] = "",
+    key_file: Annotated[
+        Path | None, typer.Option(help="Identity key, to turn a patient ID into a pseudonym.")
+    ] = None,
+    no_dvc: Annotated[bool, typer.Option(help="Print the DVC steps instead of doing them.")] = False,
+    erase: Annotated[
+        bool, typer.Option(help="Also delete the scans of earlier versions, here and remotely.")
+    ] = False,
+) -> None:
+    """Remove a patient from every cohort, for good; list the versions that must not be trained on any more."""
+    from datetime import date
+
+    from scintiflow.cohorts.tracking import track_cohort, tracking_steps
+    from scintiflow.cohorts.versions import COHORTS
+    from scintiflow.cohorts.withdraw import erase_past, withdraw_patient
+    from scintiflow.cohorts.withdrawals import LIST, Withdrawal
+    from scintiflow.cohorts.wording import withdrawn_lines
+    from scintiflow.dicom.identity import load_key
+
+    if not patient:
+        issuer = typer.prompt("Issuer of the patient ID, as in the DICOM objects", default="", show_default=False)
+        patient = load_key(key_file).patient(issuer, typer.prompt("Patient ID (not shown)", hide_input=True))
+    done = withdraw_patient(Path.cwd(), Withdrawal(patient=patient, by=by, on=date.today().isoformat()))
+    for line in withdrawn_lines(done):
+        typer.echo(line)
+    for name in done.cohorts:
+        for line in tracking_steps(COHORTS / name) if no_dvc else track_cohort(COHORTS / name):
+            typer.echo(line)
+    if erase:
+        typer.echo(f"Erased from the cache and the remote: {erase_past(Path.cwd(), patient)} files")
+    typer.echo(f'Commit the list too: git add {COHORTS / LIST} && git commit -m "A patient was withdrawn"')
