@@ -156,3 +156,20 @@ def withdraw(
     if erase:
         typer.echo(f"Erased from the cache and the remote: {erase_past(Path.cwd(), patient)} files")
     typer.echo(f'Commit the list too: git add {COHORTS / LIST} && git commit -m "A patient was withdrawn"')
+
+
+@group.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Option("--cohort", help="Name of the cohort.")],
+    rev: Annotated[str, typer.Option(help="Commit: its full SHA, or with a checkout any name of it.")],
+    to: Annotated[Path, typer.Option(help="Folder; the cohort becomes a read-only folder in it.")],
+    source: Annotated[str, typer.Option(help="URL of the git repository, or a checkout.")] = ".",
+    patients: Annotated[str, typer.Option(help="Pseudonyms with commas between; all if not given.")] = "",
+) -> None:
+    """Fetch a cohort, or some of its patients, at a pinned commit; the project is only read."""
+    from scintiflow.cohorts.fetch import fetch_cohort
+
+    chosen = {patient.strip() for patient in patients.split(",") if patient.strip()}
+    done = fetch_cohort(source, rev, name, to, chosen)
+    state = f"{done.fetched} fetched" if done.fetched else "already there"
+    typer.echo(f"{done.folder}: {done.patients} patients, {done.files} files, {state}")
