@@ -28,10 +28,8 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 from scintiflow.params import DistilPriorsParams, Params, TrainCascadeParams, changed, load_params
 from scintiflow.phantom.cohort import phantom_code_version
-from scintiflow.restoration.restorer import checkpoint_sha256
 from scintiflow.stages import distil_priors
 from scintiflow.stages.code_version import code_version
-from scintiflow.stages.restoring import REFERENCE_FOLDER
 from scintiflow.tracking import SilentTracker
 
 ROOT = Path(__file__).parents[1]
@@ -158,10 +156,7 @@ def page(bench: Bench, rows: list[tuple[str, int | None]], plan: Plan, source: s
 def code() -> str:
     """What decides a row's numbers: the code that trains and scores, and the rows' definitions."""
     methods = ROOT / "benchmarks" / "restoring" / "methods.py"
-    reference = checkpoint_sha256(REFERENCE_FOLDER)
-    return digest(
-        code_version("train_cascade"), code_version("evaluate"), methods.read_text(encoding="utf-8"), reference
-    )
+    return digest(code_version("train_cascade"), code_version("evaluate"), methods.read_text(encoding="utf-8"))
 
 
 def digest(*texts: str) -> str:
