@@ -118,7 +118,7 @@ def diff(
         with whole_file(html) as partial:
             partial.write_text(difference_page(difference), encoding="utf-8")
         typer.echo(f"Page: {html}")
-    if difference.leaked:
+    if difference.must_not_be_merged:
         raise typer.Exit(1)
 
 
