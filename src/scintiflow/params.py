@@ -188,6 +188,22 @@ class TrainCascadeParams(_Section):
     checkpoint_every: Count
 
 
+class ScenesParams(_Section):
+    """The wide simulator of `dataset.scenes`: what varies beyond one hospital's children and camera."""
+
+    children: Count
+    validation_children: Count
+    seed: int
+    youngest_years: Positive
+    oldest_years: Positive
+    scales: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    counts: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    accelerations: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    blurred_share: Share
+    largest_blur_pixels: Positive
+    shapes_share: Share
+
+
 class EvaluateParams(_Section):
     data_range_counts: Positive
     lpips_trunk: str
@@ -227,6 +243,13 @@ class TrackingParams(_Section):
     experiment: str
 
 
+class ReferenceRecipe(_Section):
+    """How the reference model is made: the scenes, and the keys of `train_cascade` that differ from params.yaml."""
+
+    scenes: ScenesParams
+    train_cascade: dict[str, Any]
+
+
 class Params(_Section):
     """The whole recipe."""
 
@@ -259,6 +282,14 @@ def load_params(base: Path, profile: Path | None = None) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         raise _readable(error, base, profile) from None
+
+
+def load_reference_recipe(path: Path) -> ReferenceRecipe:
+    """Read the recipe of the reference model. Raises ScintiflowError that names file, key, reason and remedy."""
+    try:
+        return ReferenceRecipe.model_validate(_read_mapping(path))
+    except ValidationError as error:
+        raise _readable(error, path, None) from None
 
 
 def changed(section: SectionType, **changes: object) -> SectionType:

@@ -248,7 +248,7 @@ def test_an_unseen_child_is_restored_better_than_by_the_best_gaussian_filter(sta
 def test_the_stage_leaves_a_whole_folder_and_no_checkpoint(stage_run):
     cascade, _ = stage_run
     names = {path.name for path in cascade.iterdir()}
-    assert names == {"first.pt", "second.pt", "cascade.json", "curves.csv", "curves.png"}
+    assert names == {"first.safetensors", "second.safetensors", "cascade.json", "curves.csv", "curves.png"}
     assert {path.name for path in cascade.parent.iterdir()} == {"cascade", "dataset", "priors"}
     with (cascade / "curves.csv").open() as source:
         rows = list(csv.DictReader(source))
@@ -286,6 +286,6 @@ def test_altered_or_absent_weights_are_refused(stage_run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(stage_run[0], copy)
     assert checkpoint_sha256(copy) == checkpoint_sha256(stage_run[0])
-    shutil.copy(copy / "second.pt", copy / "first.pt")
+    shutil.copy(copy / "second.safetensors", copy / "first.safetensors")
     with pytest.raises(ScintiflowError, match="differs from"):
         load_restorer(copy)

@@ -20,7 +20,18 @@ from scintiflow.tracking import Tracker
 CHAMPION, CHALLENGER = "champion", "challenger"
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
 CHECKPOINT_TAG = "cascade_sha256"
-RUNTIME_PACKAGES = ("mlflow", "numpy", "scipy", "torch", "pydantic", "pyyaml", "rich", "pandas", "pyarrow")
+RUNTIME_PACKAGES = (
+    "mlflow",
+    "numpy",
+    "safetensors",
+    "scipy",
+    "torch",
+    "pydantic",
+    "pyyaml",
+    "rich",
+    "pandas",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The trained cascade as a folder, and f^IR1 out of that folder as a function.
 
-- `first.pt`: state dict of f^IR1 (averaged weights): all that inference needs;
-- `second.pt`: state dict of f^IR2, kept for continued training and for study;
+- `first.safetensors` of f^IR1 (averaged weights): all that inference needs;
+- `second.safetensors` of f^IR2, kept for continued training and for study;
 - `cascade.json`: networks, versions, hashes, numbers of parameters;
 - `curves.csv`, `curves.png`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scintiflow.dataset.opposite import opposite_views
@@ -21,7 +22,7 @@ from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
 from scintiflow.structures import STRUCTURES
 
-FIRST, SECOND, DESCRIPTION = "first.pt", "second.pt", "cascade.json"
+FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
 
 
 class RestorationNetwork(nn.Module):
@@ -64,8 +65,8 @@ class RestorationNetwork(nn.Module):
 
 def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, training_set_sha256: str) -> None:
     """Write weights and description into an existing folder."""
-    torch.save(_plain(cascade.first), folder / FIRST)
-    torch.save(_plain(cascade.second), folder / SECOND)
+    save_file(_plain(cascade.first), folder / FIRST)
+    save_file(_plain(cascade.second), folder / SECOND)
     description = {
         "base_blur_pixels": params.base_blur_pixels,
         "first": params.first.model_dump(),
@@ -105,7 +106,7 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
         description.get("views", 1),  # absent in folders written before these two existed
         description.get("prior_head", False),
     )
-    first.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    first.load_state_dict(load_file(weights))
     return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
 
 
