@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scintiflow.commands import cohort, dicom, pipeline, reference, restoring, samples, training
+from scintiflow.commands import cohort, dicom, pipeline, reference, restoring, samples, tracing, training
 from scintiflow.errors import ScintiflowError
 
 INTERRUPTED = 130  # what typer returns when it was stopped
@@ -19,7 +19,9 @@ app.add_typer(reference.group, name="reference")
 app.command()(samples.phantom)
 app.command("sample-cohorts")(samples.sample_cohorts)
 app.command()(training.stage)
+app.command()(training.plan)
 app.command()(training.retrain)
+app.command()(tracing.lineage)
 app.command()(restoring.restore)
 
 
