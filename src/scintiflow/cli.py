@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scintiflow.commands import cohort, dicom, pipeline, reference, restoring, samples, tracing, training
+from scintiflow.commands import cohort, dicom, pipeline, reference, remote, restoring, samples, tracing, training
 from scintiflow.errors import ScintiflowError
 
 INTERRUPTED = 130  # what typer returns when it was stopped
@@ -16,6 +16,7 @@ app.add_typer(cohort.group, name="cohort")
 app.add_typer(dicom.group, name="dicom")
 app.add_typer(pipeline.group, name="pipeline")
 app.add_typer(reference.group, name="reference")
+app.add_typer(remote.group, name="remote")
 app.command()(samples.phantom)
 app.command("sample-cohorts")(samples.sample_cohorts)
 app.command()(training.stage)

@@ -172,6 +172,8 @@ class TrainCascadeParams(_Section):
     masks_from: Literal["standard", "rapid"] = "standard"
     ramp: Share
     base_blur_pixels: Positive
+    start_from: str = ""
+    start_from_sha256: Sha256 = ""
     thinned_share: Share
     augmentation: AugmentationParams = AugmentationParams()
     seed: int
@@ -186,6 +188,12 @@ class TrainCascadeParams(_Section):
     validate_every: Count
     patience: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Count
+
+    @model_validator(mode="after")
+    def _weights_are_named_with_their_hash(self) -> "TrainCascadeParams":
+        if bool(self.start_from) != bool(self.start_from_sha256):
+            raise ValueError("start_from and start_from_sha256 must be given together, or both be ''")
+        return self
 
 
 class ScenesParams(_Section):

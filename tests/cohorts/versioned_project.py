@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
+from dvc.config import Config
+
 from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger
 from scintiflow.dicom.scan import ScanSummary
 from scintiflow.files import sha256_file, write_json
@@ -36,18 +38,30 @@ def make_project(folder: Path, remote: str | None = None) -> Path:
     """An empty project whose default remote is `remote`, or a folder beside it."""
     folder.mkdir(parents=True)
     git(folder, "init", "--quiet", "--initial-branch", "main")
-    dvc(folder, "init", "--quiet")
-    dvc(folder, "config", "core.analytics", "false")
-    dvc(folder, "remote", "add", "--default", "team", remote or str(folder.with_name(f"{folder.name}-remote")))
+    url = remote or str(folder.with_name(f"{folder.name}-remote"))
+    (folder / ".dvc").mkdir()  # what `dvc init` makes, without waiting for it
+    (folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (folder / ".dvc/config").write_text(
+        f"[core]\n    analytics = false\n    remote = team\n['remote \"team\"']\n    url = {url}\n"
+    )
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "Begin")
     return folder
 
 
-def write_cohort(project: Path, name: str, patients: dict[str, int | list[int]], **facts: object) -> Path:
+def set_option(project: Path, option: str, value: str | None, level: str = "repo") -> None:
+    """A setting of the remote in .dvc/config ('repo') or .dvc/config.local ('local'); None takes it away."""
+    with Config(dvc_dir=str(project / ".dvc")).edit(level) as config:
+        options = config["remote"].setdefault("team", {})
+        options.pop(option, None) if value is None else options.update({option: value})
+
+
+def write_cohort(
+    project: Path, name: str, patients: dict[str, int | list[int]], padding: int = 0, **facts: object
+) -> Path:
     """A cohort with one accepted pair for each study of each patient; the number is the content of a study.
 
-    Objects hold a few bytes: whoever versions cohorts does not look into them.
+    Objects hold a few bytes and `padding`: whoever versions cohorts does not look into them. `facts` of the scans.
     """
     folder = project / "data/cohorts" / name
     entries = []
@@ -56,7 +70,7 @@ def write_cohort(project: Path, name: str, patients: dict[str, int | list[int]],
             for speed, velocity in (("rapid", 6.667), ("standard", 3.333)):
                 path = f"{patient}/S-{number:016x}/N-{speed}.dcm"
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_text(f"{patient} {number} {speed} {content}")
+                (folder / path).write_bytes(f"{patient} {number} {speed} {content}".encode() + bytes(padding))
                 entries.append(_entry(folder, path, patient, number, speed, velocity, content, facts))
     ledger = Ledger(
         name=name,

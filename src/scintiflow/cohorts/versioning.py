@@ -4,59 +4,70 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scintiflow.errors import ScintiflowError
 
-
-def tracking_steps(cohort: Path) -> list[str]:
-    """The commands that version a cohort, for people who run them by hand."""
-    pointer = cohort.with_name(f"{cohort.name}.dvc")
-    return [
-        f"dvc add {cohort}",
-        f"git add {pointer} {cohort.parent / '.gitignore'}",
-        f'git commit -m "Cohort {cohort.name}"',
-        f"dvc push {pointer}",
-    ]
+S3_OPTIONS = {"verify": True, "connect_timeout": 10, "read_timeout": 60}  # seconds
 
 
-def track_cohort(cohort: Path) -> list[str]:
-    """`dvc add` the cohort and `dvc push` it to the configured remote; returns what to say about it.
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """Where `dvc push` goes.
 
-    Committing the `.dvc` file is left to a person: it is the moment when a cohort is accepted.
-    Raises ScintiflowError with DVC's own words when it refuses.
+    Attributes:
+        name, url: a folder's path is absolute.
+        options: all settings of the remote, from every configuration file that DVC reads.
+        shared_options: those of them that stand in `.dvc/config`, which git tracks.
     """
-    pointer = cohort.with_name(f"{cohort.name}.dvc")
-    before = pointer.read_bytes() if pointer.is_file() else None
-    _dvc("add", str(cohort))
-    _dvc("push", str(pointer))
-    if pointer.read_bytes() == before:
-        return [f"DVC: {pointer} is up to date and pushed"]
-    steps = tracking_steps(cohort)
-    return [f"DVC: {pointer} written and pushed; accept the cohort with", f"  {steps[1]}", f"  {steps[2]}"]
+
+    name: str
+    url: str
+    options: Mapping[str, Any] = field(repr=False)
+    shared_options: Mapping[str, Any] = field(repr=False)
 
 
-def _dvc(*arguments: str, cwd: Path | None = None) -> str:
-    """What `dvc ARGUMENTS` prints."""
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
-    result = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        cwd=cwd,
-    )
-    if result.returncode != 0:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        errors = [line.removeprefix("ERROR:").strip() for line in said if line.startswith("ERROR:")]
-        reason = (errors or said or [f"exit code {result.returncode}"])[0]  # advice and traces follow
+def default_remote(project: Path) -> Remote:
+    """The project's default remote. Raises ScintiflowError if there is none."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        config = Config(dvc_dir=str(project / ".dvc"))
+        name = config["core"]["remote"]
+        options = dict(config["remote"][name])
+        shared = config.load_one("repo").get("remote", {}).get(name, {})
+    except KeyError:
         raise ScintiflowError(
-            f"`dvc {arguments[0]}` refused: {reason}",
-            where=arguments[-1],
-            remedy="Mend that and run `scintiflow cohort add` again, or add --no-dvc and version it yourself",
-        )
-    return result.stdout
+            "the project has no remote", where=project / ".dvc/config", remedy="Name one with `scintiflow remote set`"
+        ) from None
+    except ConfigError as error:
+        raise ScintiflowError(
+            str(error), where=project / ".dvc", remedy="Mend .dvc/config, or .dvc/config.local"
+        ) from None
+    return Remote(name=name, url=str(options["url"]), options=options, shared_options=shared)
+
+
+def write_remote(project: Path, name: str, url: str) -> None:
+    """Make `url` the default remote in `.dvc/config`. What is pulled from S3 is hashed again ('verify')."""
+    from dvc.config import Config
+
+    options = {"url": url} | (S3_OPTIONS if url.startswith("s3://") else {})
+    with Config(dvc_dir=str(project / ".dvc")).edit("repo") as config:
+        config["core"]["remote"] = name
+        config["remote"][name] = options
+
+
+def add_folder(folder: Path) -> None:
+    """`dvc add`. Raises ScintiflowError with DVC's own words when it refuses."""
+    _dvc("add", str(folder))
+
+
+def push_pointer(pointer: Path) -> None:
+    """`dvc push` what a `.dvc` file names. Raises ScintiflowError with DVC's own words when it fails."""
+    _dvc("push", str(pointer))
 
 
 def tracked_bytes(project: Path, revision: str | None, path: Path) -> bytes:
@@ -93,3 +104,26 @@ def modified_folders(project: Path, pointers: list[Path]) -> set[Path]:
     ]
     states = [state for change in changes for state in change.get("changed outs", {}).items()]
     return {Path(path) for path, state in states if state == "modified"}
+
+
+def _dvc(*arguments: str, cwd: Path | None = None) -> str:
+    """What `dvc ARGUMENTS` prints."""
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        cwd=cwd,
+    )
+    if result.returncode != 0:
+        said = (result.stderr or result.stdout).strip().splitlines()
+        errors = [line.removeprefix("ERROR:").strip() for line in said if line.startswith("ERROR:")]
+        reason = (errors or said or [f"exit code {result.returncode}"])[0]  # advice and traces follow
+        raise ScintiflowError(
+            f"`dvc {arguments[0]}` refused: {reason}",
+            where=arguments[-1],
+            remedy="Mend that and run `scintiflow cohort add` again, or add --no-dvc and version it yourself",
+        )
+    return result.stdout

@@ -26,7 +26,7 @@ def add(
 ) -> None:
     """Check, de-identify and pair an export; quarantine what cannot be used, with reasons."""
     from scintiflow.cohorts.add import add_cohort
-    from scintiflow.cohorts.versioning import track_cohort, tracking_steps
+    from scintiflow.cohorts.tracking import track_cohort, tracking_steps
     from scintiflow.cohorts.wording import path_lines, report_lines
     from scintiflow.dicom.identity import load_key
 
@@ -76,7 +76,7 @@ def readmit(
     from datetime import date
 
     from scintiflow.cohorts.readmit import readmit
-    from scintiflow.cohorts.versioning import tracking_steps
+    from scintiflow.cohorts.tracking import tracking_steps
     from scintiflow.cohorts.wording import report_lines
     from scintiflow.dicom.identity import load_key
 

@@ -27,6 +27,7 @@ from scintiflow.restoration.batches import WORKERS_WITH_ACCELERATOR, Sampler, St
 from scintiflow.restoration.best import BestSoFar
 from scintiflow.restoration.module import CascadeTraining
 from scintiflow.restoration.panel import draw_panel, picture_steps
+from scintiflow.restoration.restorer import starting_weights
 from scintiflow.restoration.validation import ValidationView, thinned_views, validate
 from scintiflow.tracking import Tracker
 
@@ -143,6 +144,10 @@ def fit(
     done, last = found.step, found.step if found.is_over else params.steps
     accelerated = torch.cuda.is_available()
     module = CascadeTraining(params, recipe, mixed=params.mixed_precision and bfloat16_is_native())
+    start = starting_weights(params)
+    if start is not None:  # a checkpoint, if there is one, overwrites them
+        for cascade in (module.cascade, module.averaged_cascade):
+            cascade.first.load_state_dict(start)
     rank, devices = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     first_batch, last_batch = (step * params.batches_per_step for step in (done, last))
     batches = SteppedBatches(sampler, first_batch, last_batch, rank, devices)

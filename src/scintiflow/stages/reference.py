@@ -55,7 +55,7 @@ def train_reference(recipe: ReferenceRecipe, params: Params, folder: Path, track
     views = thinned_views(_held_out(recipe, params), training.seed)
     module = fit(training, sampler, views, folder / "checkpoints", identity, tracker)
     with whole_folder(folder / "model") as partial, whole_folder(folder / "cascade") as cascade:
-        save_cascade(cascade, module.averaged_cascade, training, scenes.sha256())
+        save_cascade(cascade, module.averaged_cascade, training, scenes.sha256(), scenes.accelerations)
         for name in (FIRST, DESCRIPTION):
             shutil.copy2(cascade / name, partial / name)
         module.curves.save(partial)
