@@ -23,6 +23,7 @@ app.command()(training.stage)
 app.command()(training.plan)
 app.command()(training.retrain)
 app.command()(tracing.lineage)
+app.command()(tracing.reproduce)
 app.command()(restoring.restore)
 
 

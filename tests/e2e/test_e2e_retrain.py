@@ -152,7 +152,9 @@ def test_a_changed_section_reruns_its_stage_and_what_follows(project):
     assert evaluate["seconds"] > 0
     assert planned["total"]["gpu_hours"] == 0
     if planned["champion"]:
-        changed = [(found["section"], found["key"], found["old"], found["new"]) for found in planned["changed_params"]]
+        changed = [
+            (found["section"], found["key"], found["old"], found["new"]) for found in planned["changed_params"]
+        ]
         assert changed == [("evaluate", "seed", "1", "9")]
     assert said.count("unchanged, reused") == 4
     children = {run.info.run_name for run in runs(project)[2] if run.data.params.get("seed") == "9"}

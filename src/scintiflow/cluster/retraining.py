@@ -18,6 +18,7 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params
 from scintiflow.registry.claims import Attempt, claim
 from scintiflow.registry.models import tag_version
+from scintiflow.registry.runs import registry_identity
 from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, TRACKING_URI, git_sha, surroundings
 
 ATTEMPTS = 2  # how often a scheduler tries the same work before a person must look
@@ -63,6 +64,8 @@ def retrain(
 def _retrain(
     params: Params, root: Path, console: Console, again: tuple[str, ...], allow_dirty: bool, if_needed: bool
 ) -> Outcome | Skipped:
+    _name_the_run(params)
+    registry_identity()  # it must be there before it is planned with: it is an argument of the pipeline
     plan = make_plan(params, root, again, allow_dirty)
     if if_needed and (reason := _no_need(plan)):
         return reason
@@ -71,7 +74,6 @@ def _retrain(
         more = f" ({len(others)} more: `scintiflow plan` lists them)" if others else ""
         raise ScintiflowError(first.reason, where=first.where, remedy=f"{first.remedy}{more}")
     show_stages_to_run(plan, console)
-    _name_the_run(params)
     tags = provenance(plan)
     run_id = None
     if plan.to_run:

@@ -8,10 +8,13 @@ import hashlib
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import scintiflow
+from scintiflow.errors import ScintiflowError
 from scintiflow.registry.surroundings import GIT_SHA
 
 CODE = ("src", "components", "pipelines", "requirements.lock")
@@ -80,6 +83,39 @@ def differs_from_commit(project: Path, path: Path) -> bool:
     """Whether a file is changed, new, or in no repository at all; `path` is relative to the project."""
     result = _run(project, "status", "--porcelain=v1", "--untracked-files=all", "--", path.as_posix())
     return result.returncode != 0 or bool(result.stdout)
+
+
+@contextmanager
+def applied_worktree(inside: Path, sha: str, target: Path, diff: Path | None, paths: Iterable[str]) -> Iterator[Path]:
+    """A second checkout of the repository around `inside` at a commit, with `diff` applied to `paths` of it.
+
+    It is removed when the block ends. Raises ScintiflowError if git lacks the commit, or if the diff does not fit it.
+    """
+    top = _top(inside)
+    if top is None:
+        raise ScintiflowError(
+            "the code is in no git repository", where="scintiflow", remedy="Run this in a checkout of the project"
+        )
+    try:
+        _must(top, f"git has no commit {sha}", "worktree", "add", "--detach", "--force", str(target), sha)
+        if diff is not None:
+            included = [f"--include={path}{'' if '.' in path else '/*'}" for path in paths]
+            _must(target, "the recorded changes do not fit the commit", "apply", *included, str(diff.resolve()))
+        yield target
+    finally:
+        _run(top, "worktree", "remove", "--force", str(target))
+        _run(top, "worktree", "prune")
+
+
+def _must(folder: Path, reason: str, *arguments: str) -> None:
+    result = _run(folder, *arguments)
+    if result.returncode != 0:
+        said = result.stderr.decode().strip().splitlines()
+        raise ScintiflowError(
+            f"{reason} ({said[-1] if said else arguments[0]})",
+            where=folder,
+            remedy="`git fetch --all` brings commits of others",
+        )
 
 
 def _changed(top: Path, paths: list[str]) -> list[str]:

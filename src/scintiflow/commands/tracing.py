@@ -31,3 +31,30 @@ def lineage(
         console.print(note, highlight=False, markup=False)
     if html is not None:
         console.print(f"Drawn in {html}", highlight=False, markup=False)
+
+
+def reproduce(
+    model: Annotated[str, typer.Argument(help="MODEL@ALIAS or MODEL@VERSION.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the rerun lives; kept. Default: a folder of its own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Make a model again from its commit, cohorts and parameters; exit code 0: the same, 5: not the same."""
+    import json
+    import shutil
+    import tempfile
+
+    from scintiflow.cluster.reproduction import find_original, reproduce
+    from scintiflow.cluster.reproduction_display import reproduction_as_json, reproduction_lines
+    from scintiflow.registry.lineage import History
+
+    original = find_original(model, History.read())
+    target = folder or Path(tempfile.mkdtemp(prefix="reproduce-")) / "rerun"
+    result = reproduce(original, Path.cwd(), target)
+    for line in [json.dumps(reproduction_as_json(result), indent=2)] if as_json else reproduction_lines(result):
+        typer.echo(line)
+    if not result.comparison.is_same:
+        raise typer.Exit(5)
+    if folder is None:
+        shutil.rmtree(target.parent)

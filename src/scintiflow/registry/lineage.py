@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.registry.runs import PARENT_TAG, STAGE_TAG, open_client
-from scintiflow.registry.surroundings import surroundings
+from scintiflow.registry.surroundings import Surroundings, surroundings
 
 PREFIX = "scintiflow."
 COHORT_TAG = "cohort."  # + name: which version of the cohort was read
@@ -97,11 +97,15 @@ class History:
         self.models = models
 
     @classmethod
-    def read(cls) -> "History":
-        """Raises ScintiflowError if MLflow does not answer. A registry that does not exist yet is empty."""
-        if not registry_exists():
+    def read(cls, where: Surroundings | None = None) -> "History":
+        """Of the tracking server in the environment, or of another one; empty where there is none yet.
+
+        Raises ScintiflowError if MLflow does not answer.
+        """
+        where = where or surroundings()
+        if not registry_exists(where):
             return cls([], [])
-        client = open_client()
+        client = open_client(where)
         try:
             experiments = [found.experiment_id for found in client.search_experiments()]
             runs = [_record(run) for run in _all_runs(client, experiments)]
@@ -109,7 +113,7 @@ class History:
         except MlflowException as error:
             raise ScintiflowError(
                 f"MLflow does not answer ({error.error_code})",
-                where=surroundings().tracking_uri.split("@")[-1],
+                where=where.tracking_uri.split("@")[-1],
                 remedy="Check MLFLOW_TRACKING_URI and that the server runs",
             ) from None
 
@@ -154,9 +158,9 @@ class History:
         return next((model for model in named if alias in (*model.aliases, model.version)), None)
 
 
-def registry_exists() -> bool:
+def registry_exists(where: Surroundings | None = None) -> bool:
     """Whether there is anything to ask: asking a local database that is not there would create it."""
-    uri = surroundings().tracking_uri
+    uri = (where or surroundings()).tracking_uri
     return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).is_file()
 
 
@@ -184,11 +188,12 @@ def read_artifact(run_id: str, path: str) -> dict:
         return {}
 
 
-def pipeline_tags(parent_run_id: str) -> dict[str, str]:
-    """The product's own tags of a pipeline run, without their prefix; with 'git_sha' and 'status'."""
-    run = open_client().get_run(parent_run_id)
-    commit = run.data.tags.get("mlflow.source.git.commit", "")
-    return {"git_sha": commit, **_own(run), "status": run.info.status, "name": run.info.run_name or ""}
+def download(run_id: str, path: str, folder: Path) -> Path | None:
+    """One artifact of a run, copied into `folder`; None if the run has none of that name."""
+    try:
+        return Path(open_client().download_artifacts(run_id, path, str(folder)))
+    except (MlflowException, OSError):
+        return None
 
 
 def tagged(tags: dict[str, str], prefix: str) -> dict[str, str]:
