@@ -1,18 +1,25 @@
 """Cohorts under DVC: one `.dvc` file for each delivery. The only module that calls DVC."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from scintiflow import progress
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import PARTIAL_PREFIX
 
+ATTEMPTS = 3
+TRANSFERS_AT_ONCE = 8
 S3_OPTIONS = {"verify": True, "connect_timeout": 10, "read_timeout": 60}  # seconds
 
 
@@ -138,6 +145,115 @@ def fetch_version(project: Path, md5: str, target: Path) -> None:
                 remedy="Whoever added the cohort must `dvc push` it; try the remote with `scintiflow remote check`",
             ) from None
         (Path(scratch) / "folder").rename(target)
+
+
+def tracked_hashes(project: Path, revision: str | None, folder: Path) -> dict[str, str]:
+    """MD5 of each file below `folder`, by path inside it, as the `.dvc` file of a revision (None: of today) says."""
+    with pinned_listing(str(project), revision, folder) as listing:
+        return dict(listing.hashes)
+
+
+class Listing:
+    """The files of a folder at one revision. `hashes`: MD5 of each, by path inside the folder."""
+
+    def __init__(self, files: Any, names: Mapping[str, str], where: str) -> None:
+        self._files, self._names, self._where = files, names, where
+        self.hashes = {path: files.info(name)["dvc_info"]["md5"] for path, name in names.items()}
+
+    def read(self, path: str) -> bytes:
+        """The content of one file. Raises ScintiflowError if it is not what its hash says."""
+        with tempfile.TemporaryDirectory() as scratch:
+            self.fetch({path}, Path(scratch))
+            return (Path(scratch) / path).read_bytes()
+
+    def fetch(self, paths: Collection[str], folder: Path) -> None:
+        """Transfer files into `folder`; each is tried again when the line breaks or its hash is wrong.
+
+        Raises ScintiflowError if one of them cannot be had.
+        """
+        with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool, progress.work("fetching", len(paths)) as bar:
+            try:
+                for _ in pool.map(lambda path: self._fetch_one(path, folder / path), sorted(paths)):
+                    bar.advance()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # the others would only fail, one after the other
+                raise
+
+    def unaltered(self, paths: Collection[str], folder: Path) -> bool:
+        """True if `folder` holds these files with the right content."""
+        return all((folder / path).is_file() and _md5(folder / path) == self.hashes[path] for path in paths)
+
+    def _fetch_one(self, path: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        trouble = ""
+        for attempt in range(ATTEMPTS):
+            time.sleep(attempt)
+            try:
+                self._files.get_file(self._names[path], str(target))
+            except Exception as error:  # each of DVC's file systems raises its own kinds
+                trouble = str(error) or type(error).__name__
+                continue
+            if _md5(target) == self.hashes[path]:
+                return
+            trouble = "its content is not what its hash says"
+        raise ScintiflowError(
+            f"cannot be fetched: {trouble}",
+            where=f"{self._where}/{path}",
+            remedy="Try the remote with `scintiflow remote check --read-only`; the cohort may not have been pushed",
+        )
+
+
+@contextmanager
+def pinned_listing(source: str, revision: str | None, folder: Path) -> Iterator[Listing]:
+    """List the files below `folder` of a project: a checkout, or the URL of its git repository.
+
+    Neither the project nor DVC's shared caches are written to. Raises ScintiflowError.
+    """
+    from dvc.api import DVCFileSystem
+
+    where = f"{revision}:{folder.as_posix()}" if revision else folder.as_posix()
+    with tempfile.TemporaryDirectory(prefix="dvc-") as scratch:
+        try:
+            files = DVCFileSystem(source, rev=revision, config={"core": {"site_cache_dir": scratch}})
+            found = files.find(folder.as_posix(), dvc_only=True)
+            names = {PurePosixPath(name).relative_to(folder).as_posix(): name for name in found}
+            listing = Listing(files, names, where)
+        except Exception as error:  # each of DVC's file systems raises its own kinds
+            raise ScintiflowError(
+                f"cannot be listed: {error or type(error).__name__}",
+                where=where,
+                remedy="Check the revision, and the remote with `scintiflow remote check --read-only`",
+            ) from None
+        try:
+            yield listing
+        finally:
+            files.close()
+
+
+def erase_objects(project: Path, hashes: set[str]) -> int:
+    """Delete objects by MD5 from the cache and from the default remote; how many files that were."""
+    from dvc.repo import Repo
+
+    erased = 0
+    try:
+        with Repo(str(project)) as repo:
+            for store in (repo.cache.local, repo.cloud.get_remote_odb()):
+                for md5 in sorted(hashes):
+                    if store.exists(md5):
+                        store.delete(md5)
+                        erased += 1
+    except Exception as error:  # each of DVC's file systems raises its own kinds
+        raise ScintiflowError(
+            f"{erased} files were erased, then: {error or type(error).__name__}",
+            where=project,
+            remedy="Try the remote with `scintiflow remote check`, then run the same command again",
+        ) from None
+    return erased
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "md5").hexdigest()
 
 
 def _dvc(*arguments: str, cwd: Path | None = None) -> str:

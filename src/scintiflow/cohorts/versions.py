@@ -85,6 +85,28 @@ def cohort_record(project: Path, name: str, revision: str | None = None) -> Ledg
     return parse_ledger(content, f"{revision}:{path.as_posix()}" if revision else path)
 
 
+def versions_over_time(project: Path) -> list[tuple[str, CohortVersion]]:
+    """Every version of every cohort that a commit of any branch brought, oldest first, each with that commit."""
+    commits = git_output(
+        project, "log", "--all", "--reverse", "--format=%H", "--", f"{COHORTS.as_posix()}/*{POINTER}"
+    )
+    first: dict[CohortVersion, str] = {}
+    for commit in commits.splitlines():
+        for version in cohort_versions(project, commit).values():
+            first.setdefault(version, commit)
+    return [(commit, version) for version, commit in first.items()]
+
+
+def file_at(project: Path, revision: str | None, path: Path) -> str:
+    """The text of a file that git tracks, at a revision or in the working tree. Raises ScintiflowError."""
+    if revision is not None:
+        return git_output(project, "show", f"{resolve_revision(project, revision)}:./{path.as_posix()}")
+    try:
+        return (project / path).read_text(encoding="utf-8")
+    except OSError:
+        raise ScintiflowError("no such file", where=path, remedy="Run inside the project") from None
+
+
 def unversioned_changes(project: Path) -> list[str]:
     """Cohorts of the working tree that are not what a `.dvc` file says: added to, altered, or not under DVC at all.
 
