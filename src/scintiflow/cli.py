@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scintiflow.commands import cohort, dicom, pipeline, reference, remote, restoring, samples, training
+from scintiflow.commands import cohort, dicom, pipeline, reference, remote, restoring, samples, tracing, training
 from scintiflow.errors import ScintiflowError
 
 INTERRUPTED = 130  # what typer returns when it was stopped
@@ -20,7 +20,10 @@ app.add_typer(remote.group, name="remote")
 app.command()(samples.phantom)
 app.command("sample-cohorts")(samples.sample_cohorts)
 app.command()(training.stage)
+app.command()(training.plan)
 app.command()(training.retrain)
+app.command()(tracing.lineage)
+app.command()(tracing.reproduce)
 app.command()(restoring.restore)
 
 
