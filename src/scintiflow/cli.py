@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scintiflow.commands import cohort, dicom, pipeline, restoring, samples, training
+from scintiflow.commands import cohort, dicom, pipeline, restoring, samples, training, weights
 from scintiflow.errors import ScintiflowError
 
 INTERRUPTED = 130  # what typer returns when it was stopped
@@ -15,6 +15,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(cohort.group, name="cohort")
 app.add_typer(dicom.group, name="dicom")
 app.add_typer(pipeline.group, name="pipeline")
+app.add_typer(weights.group, name="weights")
 app.command()(samples.phantom)
 app.command("sample-cohorts")(samples.sample_cohorts)
 app.command()(training.stage)

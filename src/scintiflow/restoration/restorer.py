@@ -74,6 +74,7 @@ def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, tra
         "params_sha256": params.sha256(),
         "patch_pixels": params.patch_pixels,
         "prior_head": cascade.first.prior_head is not None,
+        "recipe": params.model_dump(),
         "second": params.second.model_dump(),
         "second_parameters": _parameters(cascade.second),
         "second_sha256": sha256_file(folder / SECOND),
@@ -129,6 +130,19 @@ def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.nda
 def checkpoint_sha256(cascade_folder: Path) -> str:
     """Hex SHA-256 of f^IR1's weights: the identity of what restores."""
     return str(_description(cascade_folder)["first_sha256"])
+
+
+def recipe_of(cascade_folder: Path) -> TrainCascadeParams:
+    """The parameters that the cascade was trained with.
+
+    Raises ScintiflowError for a folder written before these were kept.
+    """
+    recipe = _description(cascade_folder).get("recipe")
+    if recipe is None:
+        raise ScintiflowError(
+            "does not say how it was trained", where=cascade_folder, remedy="Run the train_cascade stage again"
+        )
+    return TrainCascadeParams.model_validate(recipe)
 
 
 def _description(folder: Path) -> dict:
