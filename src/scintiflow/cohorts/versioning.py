@@ -16,6 +16,7 @@ from typing import Any
 
 from scintiflow import progress
 from scintiflow.errors import ScintiflowError
+from scintiflow.files import PARTIAL_PREFIX
 
 ATTEMPTS = 3
 TRANSFERS_AT_ONCE = 8
@@ -112,6 +113,38 @@ def modified_folders(project: Path, pointers: list[Path]) -> set[Path]:
     ]
     states = [state for change in changes for state in change.get("changed outs", {}).items()]
     return {Path(path) for path, state in states if state == "modified"}
+
+
+def fetch_version(project: Path, md5: str, target: Path) -> None:
+    """Put a tracked folder at one version, whatever the working tree holds, into `target`, whole or not at all.
+
+    It comes from the project's cache, else from its remote. The project itself is left alone.
+    Raises ScintiflowError with DVC's own words when neither has it.
+    """
+    from dvc.repo import Repo
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=target.parent) as scratch:
+        pointer = Path(scratch) / "folder.dvc"
+        pointer.write_text(json.dumps({"outs": [{"md5": md5, "hash": "md5", "path": "folder"}]}), encoding="utf-8")
+        try:
+            with Repo(str(project)) as origin:
+                core = dict(origin.config["core"]) | {"no_scm": True}
+                config = {"core": core, "remote": dict(origin.config["remote"])}
+                config["cache"] = {"dir": origin.cache.local.path}
+            (Path(scratch) / ".dvc").mkdir()
+            (Path(scratch) / ".dvc" / "config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+            with Repo(scratch, config=config) as apart:
+                apart.pull(targets=[str(pointer)])
+        except Exception as error:  # DVC and each of its file systems raise their own kinds
+            nowhere = type(error).__name__ == "CheckoutError"
+            said = "neither the cache nor the remote has it" if nowhere else str(error) or type(error).__name__
+            raise ScintiflowError(
+                f"version {md5} cannot be fetched: {said}",
+                where=target.name,
+                remedy="Whoever added the cohort must `dvc push` it; try the remote with `scintiflow remote check`",
+            ) from None
+        (Path(scratch) / "folder").rename(target)
 
 
 def tracked_hashes(project: Path, revision: str | None, folder: Path) -> dict[str, str]:
