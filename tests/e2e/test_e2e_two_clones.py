@@ -1,6 +1,6 @@
 """A data team pushes a cohort; the MLOps clone sees it, plans it, trains on it, and the run says which data it was.
 
-The MLOps side is driven by the CronJob's own script. Minutes of work: `pytest -m slow tests/e2e/test_e2e_two_clones.py`.
+The MLOps side is driven by the script of the CronJob. Minutes of work: `pytest -m slow` with this file.
 """
 
 import json

@@ -15,7 +15,7 @@ def retrain_lines(pseudonym: str) -> Iterator[str]:
         parts = sorted({trace.split for trace in found.traces if model in trace.models})
         yield f"Models: {model.title} was made with this patient ({', '.join(parts)})"
     if found.unrecorded:
-        yield f"Models: {len(found.unrecorded)} data sets of older runs kept no record of their patients; ask there too"
+        yield f"Models: {len(found.unrecorded)} older data sets kept no record of their patients; ask there too"
     if found.must_be_retrained:
         titles = ", ".join(model.title for model in found.must_be_retrained)
         yield f"To be retrained, after the commit below: {titles} (`scintiflow plan`, `scintiflow retrain`)"
