@@ -61,6 +61,7 @@ def retrain(
     evaluated = evaluate(
         params=evaluate_params,
         dataset=dataset,
+        sam=sam,
         priors=priors,
         cascade=cascade,
         truth=truth,

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from restoring.children import Cohort
-from restoring.methods import TRAINED, NonLocalMeans, recipe_of
+from restoring.methods import TRAINED, recipe_of
 from scintiflow.dataset.manifest import Dataset
 from scintiflow.dataset.patches import load_studies
-from scintiflow.evaluation.baselines import AnscombeBm3d, Identity, Restorer, choose_gaussian
+from scintiflow.evaluation.baselines import AnscombeBm3d, Identity, NonLocalMeans, Restorer, choose_gaussian
 from scintiflow.evaluation.scoring import score_dataset
 from scintiflow.files import read_json, write_json
 from scintiflow.params import EvaluateParams, TrainCascadeParams

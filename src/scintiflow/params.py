@@ -220,6 +220,13 @@ class EvaluateParams(_Section):
     inception_sha256: Sha256
     gaussian_sigmas_pixels: Annotated[list[Positive], Field(min_length=1)]
     bm3d: bool
+    nlm: bool = True
+    trained_baselines: list[Literal["unet", "first_alone"]] = []
+    champion_of: str = ""
+    missed_below: Share = 0.5
+    invented_above: Positive = 0.3
+    unsupported_beyond: Positive = 4.0
+    sam_frechet_patients: Annotated[int, Field(ge=0)] = 0
     bootstrap_samples: Count
     seed: int
     pictured_patients: Count
