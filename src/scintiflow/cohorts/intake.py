@@ -139,7 +139,7 @@ def take_in_all(
     work = supervised(
         partial(take_in, key=key, staging=staging, only_halves=only_halves, earlier=earlier),
         jobs,
-        workers=workers,
+        workers=min(workers, len(jobs)),
         seconds=LONGEST_SECONDS_PER_FILE,
         preload=__name__,
     )

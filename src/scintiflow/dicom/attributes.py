@@ -91,7 +91,9 @@ class Attributes:
         return self.dataset.pixel_array
 
     def _convert(self, tag: int, element: DataElement | RawDataElement) -> tuple[str, Any]:
-        if isinstance(element, RawDataElement) and _stands_alone(element):
+        if isinstance(element, DataElement):
+            return element.VR, _viewed(element)
+        if _stands_alone(element):
             vr, value = _converted(
                 tag,
                 element.VR,

@@ -5,7 +5,7 @@ built anew: measured numbers that the allow-list admits, values that `read_scan`
 fixed texts. Options of PS3.15 Table E.1-1: clean descriptors, modified dates, patient characteristics.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from dicomanonymizer import simpledicomanonymizer
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.uid import NuclearMedicineImageStorage
 
 from scintiflow.dicom import header
@@ -53,7 +54,7 @@ def deidentified_file(
         try:
             result = _built(opened.attributes, scan, key, overruled)
             written = encoded(result, meta_attributes(result["SOPClassUID"], result["SOPInstanceUID"]))
-            refuse_identifiers(opened.attributes, written[: -len(result["PixelData"])])  # pixels come last
+            refuse_identifiers(opened.attributes, written[: -scan.counts.nbytes])  # pixels come last
         except Rejection:
             raise
         except Exception as error:  # the profile meets whatever vendors write; messages may quote it
@@ -88,18 +89,27 @@ def _basic_profile(source: Attributes) -> Dataset:
 
     The profile treats each attribute by itself, so applying it to the others, which go anyway, changes nothing.
     """
-    profiled = _as_dataset(pruned(source))
-    present = frozenset((element.tag.group, element.tag.element) for element in profiled.iterall())
-    simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=lambda: dict(_rules_for(present)))
+    measured = pruned(source)
+    rules = _rules_for(frozenset(_keywords(measured)))
+    profiled = _as_dataset(measured)
+    simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=lambda: rules)
     simpledicomanonymizer.dictionary.clear()  # it remembers every UID of the process
     return profiled
+
+
+def _keywords(values: Built) -> Iterator[str]:
+    for keyword, value in values.items():
+        yield keyword
+        if keyword.endswith("Sequence"):
+            for item in value:
+                yield from _keywords(item)
 
 
 def _as_dataset(values: Built) -> Dataset:
     dataset = Dataset()
     for keyword, value in values.items():
-        items = isinstance(value, list) and all(isinstance(item, dict) for item in value)
-        setattr(dataset, keyword, Sequence([_as_dataset(item) for item in value]) if items else value)
+        is_sequence = keyword.endswith("Sequence")
+        setattr(dataset, keyword, Sequence([_as_dataset(item) for item in value]) if is_sequence else value)
     return dataset
 
 
@@ -110,12 +120,14 @@ def _profile_rules() -> dict:
 
 
 @lru_cache(maxsize=256)
-def _rules_for(present: frozenset[tuple[int, int]]) -> dict:
-    """The rules that meet one of the attributes that are present."""
+def _rules_for(keywords: frozenset[str]) -> dict:
+    """The rules that meet one of the attributes."""
+    tags = [Tag(keyword) for keyword in keywords]
+    present = {(tag.group, tag.element) for tag in tags}
     return {tag: action for tag, action in _profile_rules().items() if _concerns(tag, present)}
 
 
-def _concerns(tag: tuple[int, ...], present: frozenset[tuple[int, int]]) -> bool:
+def _concerns(tag: tuple[int, ...], present: set[tuple[int, int]]) -> bool:
     """Whether a rule for `tag`, or for a range (group, element, group mask, element mask), meets what is present."""
     if len(tag) == 2:
         return tag in present

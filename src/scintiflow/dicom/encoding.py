@@ -8,7 +8,7 @@ else raises. Tests hold the bytes against those of pydicom's writer.
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pydicom.datadict import dictionary_VR
 
@@ -16,6 +16,7 @@ from scintiflow.dicom.attributes import tag_of
 
 PREAMBLE = bytes(128) + b"DICM"
 ITEM = b"\xfe\xff\x00\xe0"
+Buffer: TypeAlias = "bytes | memoryview"
 LONG = frozenset({"OB", "OW", "SQ"})  # reserved bytes and a length of 32 bits
 WITH_16_BITS = {"SmallestImagePixelValue": "US", "LargestImagePixelValue": "US", "PixelData": "OW"}
 
@@ -44,7 +45,7 @@ class _Kind(NamedTuple):
     begin: bytes  # up to the length
     length: struct.Struct
     padding: bytes
-    encode: Callable[[Any], bytes]
+    encode: Callable[[Any], Buffer]
 
 
 @cache
@@ -58,9 +59,9 @@ def _kind(keyword: str) -> _Kind:
     return _Kind(tag, begin, struct.Struct("<I" if vr in LONG else "<H"), padding, ENCODERS[vr])
 
 
-def _content(attributes: Mapping[str, Any]) -> list[bytes]:
+def _content(attributes: Mapping[str, Any]) -> list[Buffer]:
     """Pieces of all elements, in the order of their tags."""
-    pieces = []
+    pieces: list[Buffer] = []
     for kind, value in sorted(((_kind(keyword), value) for keyword, value in attributes.items()), key=_by_tag):
         content = b"" if value is None or value == "" else kind.encode(value)
         padded = len(content) + len(content) % 2
@@ -101,15 +102,19 @@ def _tags(value: Any) -> bytes:
     return b"".join(struct.pack("<HH", one >> 16, one & 0xFFFF) for one in _several(value))
 
 
+def _as_they_are(value: Buffer) -> Buffer:
+    return value
+
+
 def _sequence(value: Any) -> bytes:
     return value if isinstance(value, bytes) else encoded_items(value)
 
 
-ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
+ENCODERS: Mapping[str, Callable[[Any], Buffer]] = {
     **dict.fromkeys(("AS", "CS", "DA", "LO", "LT", "SH", "ST", "TM", "UI"), _text),
     **dict.fromkeys(("DS", "IS"), _number_text),
     **{vr: _numbers(code) for vr, code in {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}.items()},
-    **dict.fromkeys(("OB", "OW"), bytes),
+    **dict.fromkeys(("OB", "OW"), _as_they_are),
     "PN": _name,
     "AT": _tags,
     "SQ": _sequence,

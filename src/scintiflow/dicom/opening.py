@@ -85,9 +85,10 @@ def parse(content: bytes) -> Dataset:
         raise Rejection(_what_it_is(content))
     with untrusted():
         dataset = pydicom.dcmread(BytesIO(_inflatable(content)))
-        if dataset.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
+        file_meta = Attributes(dataset.file_meta)
+        if file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
             raise Rejection(Reason.DICOMDIR)
-        if not dataset.file_meta.get("TransferSyntaxUID"):
+        if not file_meta.get("TransferSyntaxUID"):
             raise Rejection(Reason.NO_TRANSFER_SYNTAX)
         if not len(dataset):  # what the parser returns when encapsulated pixels end before their time
             raise Rejection(Reason.TRUNCATED)

@@ -1,5 +1,6 @@
 """One DICOM object in, one `Scan` out, or a `Rejection` that says why not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageS
 
 from scintiflow.dicom import header
 from scintiflow.dicom.attributes import Attributes
-from scintiflow.dicom.opening import Opened, open_object, untrusted
+from scintiflow.dicom.opening import Opened, parse, read_regular_file, untrusted
 from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_have_lost
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import BOTH_VIEWS, Scan
@@ -20,11 +21,15 @@ FIRST_OF_IMAGE = Tag("Rows")
 
 def read_scan(path: Path) -> Scan:
     """Read a whole-body scan. Raises Rejection with a reason code for anything else."""
-    return scan_of(open_object(path))
+    scan = scan_of(Opened(parse(read_regular_file(path)), ""))
+    return scan if scan.counts.flags.writeable else replace(scan, counts=scan.counts.copy())
 
 
 def scan_of(opened: Opened, overruled: frozenset[Reason] = frozenset()) -> Scan:
-    """The scan in a parsed file. Raises Rejection; not for a reason that a named person has `overruled`."""
+    """The scan in a parsed file; its counts may be read-only.
+
+    Raises Rejection; not for a reason that a named person has `overruled`.
+    """
     with untrusted():
         return _scan(opened.attributes, overruled)
 
@@ -131,19 +136,21 @@ def _oriented_views(
 ) -> tuple[list[int], np.ndarray, tuple[str, ...]]:
     """Frames in the order anterior, posterior; their counts, head end first; views, () if not all are known."""
     frames = photopeak_frames(dataset, len(all_counts), warnings)
-    views = find_views(dataset, frames, len(all_counts), warnings)
-    upright = []
-    for frame, view in zip(frames, views, strict=True):
-        rows, columns = turned(dataset, frame, len(all_counts), view)
-        if rows or columns:
-            warnings.add(Notice.ORIENTATION_CHANGED.name)
-        upright.append(all_counts[frame][:: -1 if rows else 1, :: -1 if columns else 1])
-    known = tuple(view for view in views if view)
-    if len(known) < len(views):
-        return frames, np.stack(upright), ()
-    order = sorted(range(len(views)), key=lambda index: BOTH_VIEWS.index(known[index]))
-    ordered = np.stack([upright[i] for i in order])
-    return [frames[i] for i in order], ordered, tuple(known[i] for i in order)
+    views = dict(zip(frames, find_views(dataset, frames, len(all_counts), warnings), strict=True))
+    known = tuple(view for view in views.values() if view)
+    if len(known) == len(views):
+        frames = sorted(frames, key=lambda frame: BOTH_VIEWS.index(str(views[frame])))
+        known = tuple(str(views[frame]) for frame in frames)
+    flips = [turned(dataset, frame, len(all_counts), views[frame]) for frame in frames]
+    if any(rows or columns for rows, columns in flips):
+        warnings.add(Notice.ORIENTATION_CHANGED.name)
+    elif frames == list(range(len(all_counts))):  # nothing to move: no copy
+        return frames, all_counts, known if len(known) == len(views) else ()
+    upright = [
+        all_counts[frame][:: -1 if rows else 1, :: -1 if columns else 1]
+        for frame, (rows, columns) in zip(frames, flips, strict=True)
+    ]
+    return frames, np.stack(upright), known if len(known) == len(views) else ()
 
 
 def _values(dataset: Attributes, keyword: str) -> list:

@@ -134,13 +134,13 @@ def meta_attributes(sop_class_uid: str, instance_uid: str) -> dict[str, Any]:
 def write_pixels(image: Dataset, counts: np.ndarray) -> None:
     """Put uint16 `[frame, row, column]` into `image` as little-endian native pixels."""
     for keyword, value in pixel_attributes(counts).items():
-        setattr(image, keyword, value)
+        setattr(image, keyword, bytes(value) if isinstance(value, memoryview) else value)
     image["SmallestImagePixelValue"].VR = image["LargestImagePixelValue"].VR = "US"
     image["PixelData"].VR = "OW"
 
 
 def pixel_attributes(counts: np.ndarray) -> dict[str, Any]:
-    """What `write_pixels` says, by keyword."""
+    """What `write_pixels` says, by keyword; the pixels as a view of `counts` where they need no copy."""
     frames, rows, columns = counts.shape
     return {
         "SamplesPerPixel": 1,
@@ -155,7 +155,7 @@ def pixel_attributes(counts: np.ndarray) -> dict[str, Any]:
         "PixelRepresentation": 0,
         "SmallestImagePixelValue": int(counts.min()),
         "LargestImagePixelValue": int(counts.max()),
-        "PixelData": np.ascontiguousarray(counts, dtype="<u2").tobytes(),
+        "PixelData": np.ascontiguousarray(counts, dtype="<u2").data.cast("B"),
     }
 
 
