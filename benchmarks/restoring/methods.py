@@ -38,6 +38,7 @@ UNTRAINED = {
     "gaussian": "Gaussian, sigma tuned on validation",
     "nlm": "Anscombe + non-local means",
     "bm3d": "Anscombe + BM3D",
+    "reference": "the reference model, trained on other simulated children",
 }
 TRAINED = {
     "unet": Trained("plain U-Net", NO_TEACHER, backbone="unet"),
