@@ -5,8 +5,9 @@
 
 Every condition changes one thing of otherwise nominal children that no training has seen, simulated anew with
 Poisson counts. PSNR is against the truth over the body, its data range L scaled with the counts. The Gaussian is
-the best of all sigmas for each condition, which no user could choose. The real GE scan is thinned two-fold and
-scored, noise-corrected, against the counts held out. Writes `table.md` and `curves.png` to the output folder.
+the best of all sigmas for each condition, which no user could choose. "Other simulator" are the capsule children of
+`restoring/stick_child.py`. The real GE scan is thinned two-fold and scored, noise-corrected, against the counts held
+out. Writes `table.md` and `curves.png` to the output folder.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pydicom.data import get_testdata_file
 from restoring.machine import machine
+from restoring.stick_child import draw_stick_child
 from scipy.ndimage import gaussian_filter, zoom
 
 from scintiflow.dicom.reading import read_scan
@@ -45,6 +47,7 @@ SIGMAS = (0.8, 1.0, 1.2, 1.5, 1.8, 2.2, 2.8)
 MARGIN = 24
 METHODS = {"identity": "rapid x k", "gaussian": "best Gaussian", "bm3d": "Anscombe + BM3D", "reference": "reference"}
 NOMINAL_K = 2.0
+OTHER = "acceleration, other simulator"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def conditions() -> list[Condition]:
         *(Condition("extra blur, sigma in pixels", s, blurred(s)) for s in (0.0, 0.75, 1.5, 2.5)),
         *(Condition("pixel size, mm", 2.26 / f, scaled(f, f)) for f in (0.7, 0.85, 1.0, 1.2, 1.4)),
         *(Condition("width of the child", f, scaled(1.0, f)) for f in (0.8, 1.0, 1.25)),
+        *(Condition(OTHER, k, same, k=k) for k in (2.0, 3.0)),
     ]
 
 
@@ -113,14 +117,13 @@ def score_child(index: int, model: Path) -> list[dict]:
     child = simulate_child(
         SEED, index, Velocities(protocol.standard_velocity_mm_s, protocol.rapid_velocity_mm_s), 0.5, 16.0, 5
     )
-    body, bone = regions(child.truth.masks_standard, 2.26)
-    box = (slice(None), *bounding_box(body.any(axis=0), MARGIN))
+    nominal = (child.truth.mean_standard.astype(np.float64), *regions(child.truth.masks_standard, 2.26))
+    stick = draw_stick_child(np.random.default_rng(np.random.SeedSequence([SEED, index])))
     restore = load_restorer(model)
     lines = []
     for number, condition in enumerate(conditions()):
         generator = np.random.default_rng(np.random.SeedSequence([SEED, index, number]))
-        mean = condition.change(child.truth.mean_standard[box].astype(np.float64)) * condition.counts
-        inside, skeleton = (condition.change(mask[box].astype(np.float64)) > 0.5 for mask in (body, bone))
+        mean, inside, skeleton = changed_child(stick if condition.axis == OTHER else nominal, condition)
         rapid = generator.poisson(mean / condition.k).astype(np.uint16)
         data_range = params.evaluate.data_range_counts * condition.counts
         for name, estimate in estimates(rapid, condition.k, restore, mean, inside):
@@ -137,6 +140,16 @@ def score_child(index: int, model: Path) -> list[dict]:
                 }
             )  # fmt: skip
     return lines
+
+
+def changed_child(
+    child: tuple[np.ndarray, np.ndarray, np.ndarray], condition: Condition
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Expected counts, body and bone under the condition, cut to the body, `[view, row, column]`."""
+    mean, body, bone = child
+    box = (slice(None), *bounding_box(body.any(axis=0), MARGIN))
+    inside, skeleton = (condition.change(mask[box].astype(np.float64)) > 0.5 for mask in (body, bone))
+    return condition.change(mean[box]) * condition.counts, inside, skeleton
 
 
 def estimates(

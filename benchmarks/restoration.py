@@ -28,14 +28,13 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 from scintiflow.params import DistilPriorsParams, Params, TrainCascadeParams, changed, load_params
 from scintiflow.phantom.cohort import phantom_code_version
-from scintiflow.restoration.restorer import checkpoint_sha256
 from scintiflow.stages import distil_priors
 from scintiflow.stages.code_version import code_version
-from scintiflow.stages.restoring import REFERENCE_FOLDER
 from scintiflow.tracking import SilentTracker
 
 ROOT = Path(__file__).parents[1]
 TABLE = "table.md"
+RECIPE = ROOT / "benchmarks" / "restoring" / "recipe.yaml"
 FIRST_SEED = 1
 SMOKE = {"children": 2, "training_children": 1, "validation_children": 1, "seeds": 1, "steps": 2}
 SMOKE_NETWORK = {"width": 4, "blocks": [1]}
@@ -48,9 +47,7 @@ SMOKE_OLDEST_YEARS = 0.7
 
 def main() -> None:
     arguments = parsed()
-    params = load_params(
-        ROOT / "params.yaml", ROOT / "profiles" / f"{arguments.profile}.yaml" if arguments.profile else None
-    )
+    params = load_params(ROOT / "params.yaml", arguments.recipe)
     training, plan = recipe(arguments, params), cohort_plan(arguments, params)
     children = digest(plan_text(plan), phantom_code_version())
     cohort = make_cohort(plan, arguments.folder / f"children-{children}", arguments.workers)
@@ -82,7 +79,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--validation-children", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3, help="of every trained row (3)")
     parser.add_argument("--steps", type=int, default=0, help="optimiser steps of the trained rows; 0: the recipe's")
-    parser.add_argument("--profile", default="laptop", help="profiles/<name>.yaml; '' for the production recipe")
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="overlay of params.yaml that the rows train with")
     parser.add_argument("--rows", type=row_names, default=list(ROWS), help=f"of {','.join(ROWS)}")
     parser.add_argument("--sam", type=Path, help="folder of an adapted SAM that makes the masks; else exact masks")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -158,10 +155,7 @@ def page(bench: Bench, rows: list[tuple[str, int | None]], plan: Plan, source: s
 def code() -> str:
     """What decides a row's numbers: the code that trains and scores, and the rows' definitions."""
     methods = ROOT / "benchmarks" / "restoring" / "methods.py"
-    reference = checkpoint_sha256(REFERENCE_FOLDER)
-    return digest(
-        code_version("train_cascade"), code_version("evaluate"), methods.read_text(encoding="utf-8"), reference
-    )
+    return digest(code_version("train_cascade"), code_version("evaluate"), methods.read_text(encoding="utf-8"))
 
 
 def digest(*texts: str) -> str:

@@ -11,6 +11,7 @@ def evaluate(
     truth: str,
     truth_sha256: str,
     dataset: dsl.Input[dsl.Dataset],
+    sam: dsl.Input[dsl.Model],
     priors: dsl.Input[dsl.Dataset],
     cascade: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
@@ -19,7 +20,8 @@ def evaluate(
     """Scores the restorer and the baselines on held-out patients."""
     from scintiflow.stages.door import run_stage
 
-    inputs = {"truth": truth, "dataset": dataset.path, "priors": priors.path, "cascade": cascade.path}
+    paths = {"dataset": dataset.path, "sam": sam.path, "priors": priors.path, "cascade": cascade.path}
+    inputs = {"truth": truth} | paths
     numbers = run_stage("evaluate", params, inputs, {"evaluation": evaluation.path}, report.path)
     for name, value in numbers.items():
         report.log_metric(name, value)

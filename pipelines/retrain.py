@@ -67,6 +67,7 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
         evaluated = evaluate(
             params=evaluate_params,
             dataset=dataset,
+            sam=sam,
             priors=priors,
             cascade=cascade,
             truth=truth,

@@ -221,6 +221,13 @@ class EvaluateParams(_Section):
     inception_sha256: Sha256
     gaussian_sigmas_pixels: Annotated[list[Positive], Field(min_length=1)]
     bm3d: bool
+    nlm: bool = True
+    trained_baselines: list[Literal["unet", "first_alone"]] = []
+    champion_of: str = ""
+    missed_below: Share = 0.5
+    invented_above: Positive = 0.3
+    unsupported_beyond: Positive = 4.0
+    sam_frechet_patients: Annotated[int, Field(ge=0)] = 0
     bootstrap_samples: Count
     seed: int
     pictured_patients: Count
@@ -321,6 +328,24 @@ def parse_section(stage: str, text: str) -> _Section:
     field = "register_" if stage == "register" else stage
     section_type: type[_Section] = Params.model_fields[field].annotation  # type: ignore[assignment]
     return section_type.model_validate_json(text)
+
+
+def section_of(stage: str, base: str, overlay: str = "") -> _Section:
+    """A stage's section from the texts of a recipe and of a profile, whatever the other sections look like.
+
+    For recipes of earlier revisions. Raises ScintiflowError if the section is not one that this version knows.
+    """
+    field = "register_" if stage == "register" else stage
+    section_type: type[_Section] = Params.model_fields[field].annotation  # type: ignore[assignment]
+    try:
+        whole = _overlaid(yaml.safe_load(base), yaml.safe_load(overlay) or {} if overlay else {})
+        return section_type.model_validate(whole[stage])
+    except (yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
+        raise ScintiflowError(
+            f"section '{stage}' cannot be read ({type(error).__name__})",
+            where="params.yaml",
+            remedy="Compare with a revision whose recipe has the same keys",
+        ) from None
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`scintiflow pipeline ...` as it is typed."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,22 +11,36 @@ import pytest
 from typer.testing import CliRunner
 
 from scintiflow.cli import app
+from scintiflow.cohorts.ledger import LEDGER, Ledger
 from scintiflow.errors import ScintiflowError
+from scintiflow.files import write_json
 
 ROOT = Path(__file__).parents[2]
+DVC = str(Path(sys.executable).parent / "dvc")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout with one small sample cohort under DVC."""
+    folder = tmp_path_factory.mktemp("checkout")
+    cohort = folder / "data" / "cohorts" / "simulated"
+    cohort.mkdir(parents=True)
+    ledger = Ledger(name="simulated", key_fingerprint="f", key_is_public=True, protocol={}, entries=())
+    write_json(cohort / LEDGER, ledger.to_json())
+    (folder / "data" / "truth").mkdir()
+    shutil.copy(ROOT / "params.yaml", folder)
+    for command in (["git", "init", "-q"], [DVC, "init", "-q"], [DVC, "add", "-q", "data/cohorts/simulated"]):
+        subprocess.run(command, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    return folder
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A checkout with one small cohort; no MLflow server is known here."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    (tmp_path / "data" / "cohorts" / "simulated").mkdir(parents=True)
-    (tmp_path / "data" / "cohorts" / "simulated" / "cohort.json").write_text("{}")
-    (tmp_path / "data" / "truth").mkdir()
-    monkeypatch.chdir(tmp_path)
+def project(checkout, monkeypatch):
+    """No MLflow server is known here."""
+    monkeypatch.chdir(checkout)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("SCINTIFLOW_IMAGE", "registry.example/scintiflow-python:0123abc")
-    return tmp_path
+    return checkout
 
 
 @pytest.fixture
@@ -64,6 +79,17 @@ def test_schedule_and_unschedule(server, typed):
 def test_a_named_experiment_must_exist(typed):
     with pytest.raises(ScintiflowError, match="no experiment 'scintifow'"):
         typed("submit", "--experiment", "scintifow")
+
+
+def test_a_cohort_that_the_cluster_cannot_fetch_is_refused(typed, server, project):
+    stray = project / "data" / "cohorts" / "simulated" / "stray.dcm"
+    stray.write_text("not versioned")
+    try:
+        with pytest.raises(ScintiflowError, match=r"data/cohorts/simulated: differs from its \.dvc file"):
+            typed("submit")
+    finally:
+        stray.unlink()
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("image", ["", "scintiflow-python", "registry.example:5000/scintiflow-python:latest"])

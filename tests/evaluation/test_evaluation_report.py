@@ -27,7 +27,10 @@ def evaluated(cohort, params, tmp_path_factory):
     write_json(folder / "priors" / "priors.json", {"sam": {"provenance": "small SAM, no pretrained weights <b>"}})
     (folder / "cascade").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "cascade" / "curves.png")
-    inputs = stage.Inputs(cohort.dataset.folder, folder / "priors", folder / "cascade", cohort.truth)
+    inputs = stage.Inputs(
+        dataset=cohort.dataset.folder, sam=folder / "sam", priors=folder / "priors", cascade=folder / "cascade",
+        truth=cohort.truth,
+    )  # fmt: skip
     quick = params.model_copy(update={"bm3d": False})
     numbers = [stage.run(quick, inputs, stage.Outputs(folder / name), SilentTracker()) for name in ("one", "two")]
     patch.undo()
@@ -38,7 +41,8 @@ def test_the_folder_is_complete_and_repeatable(evaluated):
     folder, (numbers, again) = evaluated
     names = {path.relative_to(folder / "one").as_posix() for path in (folder / "one").rglob("*") if path.is_file()}
     assert names == {
-        "patients.parquet", "patients.csv", "summary.json", "timings.json", "report.html", "curves.png",
+        "patients.parquet", "patients.csv", "lesions.parquet", "lesions.csv", "noise.csv", "edges.csv",
+        "summary.json", "timings.json", "report.html", "curves.png",
         "pictures/captions.json", "pictures/patient-1.png",
     }  # fmt: skip
     assert numbers == again
@@ -142,3 +146,26 @@ def test_ticks_enclose_the_data(low, high):
     assert ticks[-1] >= high
     assert 2 <= len(ticks) <= 9
     assert 0 in ticks
+
+
+def test_the_page_answers_a_physicist(evaluated):
+    folder = evaluated[0] / "one"
+    text = (folder / "report.html").read_text()
+    lesions = pd.read_parquet(folder / "lesions.parquet")
+    worst = lesions[lesions["method"] == "restored"].sort_values("recovery").iloc[0]
+    listed = text.split("Every known lesion", 1)[1].split("</table>", 1)[0]
+    assert listed.count("<tr><td>") == (lesions["method"] == "restored").sum()
+    assert f">{worst['recovery']:.2f}" in listed.split("<tr><td>", 2)[1]  # the worst one stands first
+    for heading in (
+        "Worst patients",
+        "Consistency with the measured counts",
+        "Noise power spectrum",
+        "Edge response",
+    ):
+        assert heading in text
+    assert text.count("<polyline") == 2 * 6  # two charts, every method and both references
+    assert "Plain U-Net: not available" in text
+    assert "Fréchet distance, SAM encoder" in text
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["about"]["not_available"].keys() >= {"lpips", "fid", "kid", "sam_frechet", "unet", "champion"}
+    assert summary["thresholds"] == {"missed_below": 0.5, "invented_above": 0.3, "unsupported_beyond": 4.0}

@@ -23,8 +23,8 @@ def rendered(kubectl: str, folder: str) -> str:
 
 @cache
 def everything(kubectl: str, overlay: str) -> list[dict[str, Any]]:
-    """All objects of an overlay and of pull-cohorts, which is applied beside it. Read only: tests share them."""
-    text = rendered(kubectl, f"overlays/{overlay}") + "\n---\n" + rendered(kubectl, "pull-cohorts")
+    """All objects of an overlay and of what is applied beside it. Read only: tests share them."""
+    text = "\n---\n".join(rendered(kubectl, folder) for folder in (f"overlays/{overlay}", "pull-cohorts", "triggers"))
     return [content for content in yaml.safe_load_all(text) if content]
 
 

@@ -87,10 +87,7 @@ CAN = {
     "postgresql-backup": {},
     "training": {},
     "pull-cohorts": {},
-    "retrain": {
-        ("pipelines.kubeflow.org", "experiments", "*"): "get list create",
-        ("pipelines.kubeflow.org", "runs", "*"): "get list create",
-    },
+    "watch-branch": {},
     "pipeline-steps": {
         ("argoproj.io", "workflowtaskresults", "*"): "create patch",
         ("argoproj.io", "workflows", "*"): "get",
@@ -153,7 +150,7 @@ def named(application: str, *ports: tuple[str, int]) -> Peer:
 STEP = Peer(labels=(("pipeline/runid", "1"),))
 NODE = Peer(labels=(("jobset.sigs.k8s.io/jobset-name", "train"),))
 MLFLOW, POSTGRESQL = named("mlflow", ("http", 5000)), named("postgresql", ("postgresql", 5432))
-BACKUP, RETRAIN, PULL = named("postgresql-backup"), named("retrain"), named("pull-cohorts")
+BACKUP, WATCH, PULL = named("postgresql-backup"), named("watch-branch"), named("pull-cohorts")
 STRANGER = named("stranger")
 KUBEFLOW = Peer(namespace="kubeflow", labels=(("app", "ml-pipeline"),))
 NAMES = Peer(namespace="kube-system", labels=(("k8s-app", "kube-dns"),))
@@ -167,9 +164,9 @@ TALK = [
     (NODE, MLFLOW, 5000),
     (NODE, NODE, 29500),
     (NODE, NODE, 41234),
-    (RETRAIN, MLFLOW, 5000),
-    (RETRAIN, KUBEFLOW, 8888),
-    (RETRAIN, OUTSIDE, 443),
+    (WATCH, MLFLOW, 5000),
+    (WATCH, OUTSIDE, 443),
+    (WATCH, OUTSIDE, 22),
     (PULL, OUTSIDE, 443),
     (MLFLOW, POSTGRESQL, 5432),
     (MLFLOW, OUTSIDE, 443),
@@ -182,8 +179,8 @@ SILENT = [
     (NODE, POSTGRESQL, 5432),
     (NODE, OUTSIDE, 443),
     (NODE, STEP, 8080),
-    (RETRAIN, POSTGRESQL, 5432),
-    (RETRAIN, OUTSIDE, 22),
+    (WATCH, POSTGRESQL, 5432),
+    (WATCH, KUBEFLOW, 8888),
     (PULL, MLFLOW, 5000),
     (PULL, POSTGRESQL, 5432),
     (MLFLOW, POSTGRESQL, 22),
@@ -207,7 +204,7 @@ def test_listed_pairs_may_talk_and_no_others(objects):
         assert not may_talk(objects, source, target, port), (source, target, port)
 
 
-@pytest.mark.parametrize("source", [STEP, NODE, MLFLOW, POSTGRESQL, BACKUP, RETRAIN, PULL, STRANGER])
+@pytest.mark.parametrize("source", [STEP, NODE, MLFLOW, POSTGRESQL, BACKUP, WATCH, PULL, STRANGER])
 def test_everyone_may_ask_for_names(objects, source):
     assert may_talk(objects, source, NAMES, 53, "UDP")
 
@@ -215,7 +212,6 @@ def test_everyone_may_ask_for_names(objects, source):
 def test_the_policies_mean_pods_that_exist(objects):
     """A policy for a label that nothing carries protects nothing."""
     carried = {label for pod in pods(objects) for label in pod.labels.items()}
-    carried |= {("app.kubernetes.io/name", "retrain")}  # the retrain CronJob, which is installed apart
     for policy in of_kind(objects, "NetworkPolicy"):
         selectors = [policy["spec"]["podSelector"]]
         selectors += [

@@ -1,11 +1,11 @@
 """From the pipeline function to IR YAML, and the arguments of one run."""
 
-import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from kfp import compiler
 
-from scintiflow.errors import ScintiflowError
+from scintiflow.cluster.pins import Pin, pin_cohorts, pins_sha256, used_cohorts
 from scintiflow.files import sha256_tree, whole_file
 from scintiflow.params import Params
 from scintiflow.registry.runs import registry_identity
@@ -21,10 +21,16 @@ def compile_retrain(target: Path, params: Params) -> None:
         compiler.Compiler().compile(pipeline, str(partial))
 
 
-def retrain_arguments(params: Params, root: Path) -> dict[str, str]:
-    """Arguments of a run on this machine, which reads the sources under `root`."""
+def retrain_arguments(
+    params: Params, root: Path, pins: Iterable[Pin] | None = None, registry: str | None = None
+) -> dict[str, str]:
+    """Arguments of a run on this machine, which reads the sources under `root`.
+
+    `pins` and `registry` are looked up if they are not given.
+    """
     sources = {name: str(root / SOURCES[name]) for name in ("cohorts", "truth")}
-    return _arguments(params, sources, source_hashes(params, root), registry_identity())
+    hashes = source_hashes(params, root, pins)
+    return _arguments(params, sources, hashes, registry_identity() if registry is None else registry)
 
 
 def cluster_arguments(params: Params, hashes: dict[str, str], registry: str) -> dict[str, str]:
@@ -36,13 +42,10 @@ def cluster_arguments(params: Params, hashes: dict[str, str], registry: str) -> 
     return _arguments(params, sources, hashes, registry)
 
 
-def source_hashes(params: Params, root: Path) -> dict[str, str]:
-    """Hex SHA-256 of what a run reads of each source under `root`."""
-    names = [*params.ingest.cohorts, *params.restore_real.cohorts]
-    return {
-        "cohorts": cohorts_sha256(root / SOURCES["cohorts"], names),
-        "truth": sha256_tree(root / SOURCES["truth"]),
-    }
+def source_hashes(params: Params, root: Path, pins: Iterable[Pin] | None = None) -> dict[str, str]:
+    """Hex SHA-256 of what a run reads of each source under `root`; the cohorts by their pinned versions."""
+    pins = pin_cohorts(used_cohorts(params), root) if pins is None else pins
+    return {"cohorts": pins_sha256(pins), "truth": sha256_tree(root / SOURCES["truth"])}
 
 
 def _arguments(params: Params, sources: dict[str, str], hashes: dict[str, str], registry: str) -> dict[str, str]:
@@ -50,18 +53,3 @@ def _arguments(params: Params, sources: dict[str, str], hashes: dict[str, str], 
     contents = {f"{name}_sha256": value for name, value in hashes.items()}
     sections = {f"{stage.name}_params": params.section(stage.name).model_dump_json() for stage in STAGES}
     return sources | contents | {"registry": registry} | sections
-
-
-def cohorts_sha256(cohorts: Path, names: list[str]) -> str:
-    """Hex SHA-256 over the content of the named cohorts; other cohorts in the folder do not count."""
-    digest = hashlib.sha256()
-    for name in sorted(set(names)):
-        folder = cohorts / name
-        if not folder.is_dir():
-            raise ScintiflowError(
-                "this cohort is not there",
-                where=folder,
-                remedy="Run `make data` for the sample cohorts, `dvc pull`, or `scintiflow cohort add`",
-            )
-        digest.update(f"{name}\0{sha256_tree(folder)}\n".encode())
-    return digest.hexdigest()

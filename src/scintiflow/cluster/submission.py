@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scintiflow.cluster.compilation import cluster_arguments, compile_retrain, source_hashes
 from scintiflow.cluster.connection import Connection
+from scintiflow.cluster.pins import Pin, pin_cohorts, used_cohorts
 from scintiflow.cluster.remote_runs import Submitted, find_experiment, run_name, submit
 from scintiflow.cluster.schedules import Scheduled, schedule
 from scintiflow.errors import ScintiflowError
@@ -29,7 +30,7 @@ def submit_retrain(
     """
     _check_image()
     name = run_name()
-    hashes = source_hashes(params, root)
+    hashes = source_hashes(params, root, _fetchable(pin_cohorts(used_cohorts(params), root)))
     arguments = cluster_arguments(params, hashes, _registry(otherwise=name))
     identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
     with _compiled(params) as package:
@@ -54,6 +55,18 @@ def _compiled(params: Params) -> Iterator[Path]:
         package = Path(folder) / "retrain.yaml"
         compile_retrain(package, params)
         yield package
+
+
+def _fetchable(pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
+    """The pins, if the cluster can have the same cohorts as this checkout; it gets only what is versioned."""
+    for pin in pins:
+        if pin.objection or not pin.version:
+            raise ScintiflowError(
+                pin.objection or "is not in this project",
+                where=f"data/cohorts/{pin.name}",
+                remedy="Version it (`dvc add`, `git commit`, `dvc push`) or merge the branch that has its .dvc file",
+            )
+    return pins
 
 
 def _check_image() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class StageRun:
 def open_client(where: Surroundings | None = None) -> MlflowClient:
     """A client for the tracking server; also tells MLflow's fluent functions where it is."""
     where = where or surroundings()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # what it says of its tables helps no one here
     mlflow.set_tracking_uri(where.tracking_uri)
     mlflow.set_registry_uri(where.tracking_uri)
@@ -83,9 +85,15 @@ def experiment_id(client: MlflowClient, where: Surroundings) -> str:
 def registry_identity() -> str:
     """Which registry this is. A cached registration in a registry that was deleted is no registration."""
     where = surroundings()
-    client = open_client(where)
-    identity = experiment_id(client, where)
-    return f"{identity}@{client.get_experiment(identity).creation_time}"
+    experiment_id(open_client(where), where)
+    return existing_registry()
+
+
+def existing_registry() -> str:
+    """`registry_identity` of an experiment that is there; '' if it is not, and it is not created."""
+    where = surroundings()
+    found = open_client(where).get_experiment_by_name(where.experiment)
+    return "" if found is None else f"{found.experiment_id}@{found.creation_time}"
 
 
 @contextmanager
@@ -155,7 +163,12 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict) -> None:
-    client.log_batch(run_id, params=[Param(name, str(value)[:LONGEST_VALUE]) for name, value in flat(params).items()])
+    client.log_batch(run_id, params=[Param(name, value) for name, value in kept_params(params).items()])
+
+
+def kept_params(params: dict) -> dict[str, str]:
+    """Parameters as a run keeps them: flat, as text, long values cut."""
+    return {name: str(value)[:LONGEST_VALUE] for name, value in flat(params).items()}
 
 
 def flat(values: dict, prefix: str = "") -> dict[str, object]:

@@ -87,6 +87,7 @@ def save_cascade(
         "params_sha256": params.sha256(),
         "patch_pixels": params.patch_pixels,
         "prior_head": cascade.first.prior_head is not None,
+        "recipe": params.model_dump(),
         "second": params.second.model_dump(),
         "second_parameters": _parameters(cascade.second),
         "second_sha256": sha256_file(folder / SECOND),
@@ -179,6 +180,19 @@ def trained_accelerations(cascade_folder: Path) -> tuple[float, float] | None:
     """The lowest and highest k that the cascade was trained for; None where it knows its own protocol only."""
     found = _description(cascade_folder).get("accelerations")
     return (float(found[0]), float(found[1])) if found else None
+
+
+def recipe_of(cascade_folder: Path) -> TrainCascadeParams:
+    """The parameters that the cascade was trained with.
+
+    Raises ScintiflowError for a folder written before these were kept.
+    """
+    recipe = _description(cascade_folder).get("recipe")
+    if recipe is None:
+        raise ScintiflowError(
+            "does not say how it was trained", where=cascade_folder, remedy="Run the train_cascade stage again"
+        )
+    return TrainCascadeParams.model_validate(recipe)
 
 
 def _description(folder: Path) -> dict:

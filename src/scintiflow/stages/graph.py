@@ -34,7 +34,7 @@ STAGES = (
     StageSpec(
         "evaluate",
         "Evaluate on held-out patients",
-        reads=("dataset", "priors", "cascade", "truth"),
+        reads=("dataset", "sam", "priors", "cascade", "truth"),
         writes="evaluation",
     ),
     StageSpec("register", "Register the model", reads=("cascade", "evaluation"), writes="registration"),
