@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scintiflow.commands import cohort, dicom, pipeline, restoring, samples, training
+from scintiflow.commands import cohort, dicom, models, pipeline, restoring, samples, training
 from scintiflow.errors import ScintiflowError
 
 INTERRUPTED = 130  # what typer returns when it was stopped
@@ -14,6 +14,7 @@ HELP = "Trains, checks and ships the model that gives a rapid bone scan the qual
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 app.add_typer(cohort.group, name="cohort")
 app.add_typer(dicom.group, name="dicom")
+app.add_typer(models.group, name="models")
 app.add_typer(pipeline.group, name="pipeline")
 app.command()(samples.phantom)
 app.command("sample-cohorts")(samples.sample_cohorts)

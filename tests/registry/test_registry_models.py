@@ -9,7 +9,8 @@ import torch
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import load_params
-from scintiflow.registry.models import CHALLENGER, CHAMPION, load_by_alias, register_model
+from scintiflow.registry.champion import CHALLENGER, CHAMPION
+from scintiflow.registry.models import load_by_alias, register_model
 from scintiflow.registry.runs import open_client
 from scintiflow.registry.surroundings import TRACKING_URI
 from scintiflow.restoration.cascade import Cascade

@@ -11,14 +11,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scintiflow.cluster.compilation import retrain_arguments
+from scintiflow.cluster.compilation import recipe_sha256, retrain_arguments
 from scintiflow.cluster.display import DONE, StageBoard
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, write_json
 from scintiflow.params import Params
 from scintiflow.progress import EVENTS_FILE
 from scintiflow.registry.runs import close_parent
-from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, TRACKING_URI, git_sha, surroundings
+from scintiflow.registry.surroundings import (
+    EXPERIMENT,
+    GIT_SHA,
+    PIPELINE_RUN,
+    RECIPE,
+    TRACKING_URI,
+    git_sha,
+    surroundings,
+)
 from scintiflow.stages.graph import find_stage
 
 STATE = Path(".scintiflow")
@@ -64,6 +72,7 @@ def retrain_locally(params: Params, root: Path, console: Console, again: tuple[s
     folder = root / STATE / "runs" / pipeline_run
     folder.mkdir(parents=True)
     arguments = retrain_arguments(params, root)
+    os.environ[RECIPE] = recipe_sha256(arguments)
     request = {
         "arguments": arguments,
         "pipeline_root": str(root / STATE / "pipeline"),

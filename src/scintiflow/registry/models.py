@@ -7,19 +7,17 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 import scintiflow
 from scintiflow.errors import ScintiflowError
+from scintiflow.registry.champion import CHECKPOINT_TAG, version_by_alias
 from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
 
-CHAMPION, CHALLENGER = "champion", "challenger"
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
-CHECKPOINT_TAG = "cascade_sha256"
 RUNTIME_PACKAGES = ("mlflow", "numpy", "scipy", "torch", "pydantic", "pyyaml", "rich", "pandas", "pyarrow")
 
 
@@ -46,13 +44,14 @@ def signature() -> ModelSignature:
 
 
 def register_model(
-    tracker: Tracker, name: str, alias: str, inference_files: Path, tags: dict[str, str]
+    tracker: Tracker, name: str, alias: str, inference_files: Path, tags: dict[str, str], card: str = ""
 ) -> RegisteredModel:
     """Log the files that inference needs as a pyfunc, register a version and set its alias.
 
     Args:
         tracker: of the stage; its MLflow run gets the model, else a run of its own is made.
         inference_files: folder that `load_restorer` can open: f^IR1 alone.
+        card: markdown that the version's page shows.
     """
     package = Path(scintiflow.__file__).parent
     client = open_client()
@@ -71,6 +70,8 @@ def register_model(
             pip_requirements=[f"{package}=={version(package)}" for package in RUNTIME_PACKAGES],
         )
     registered = mlflow.register_model(logged.model_uri, name, tags=tags | {"git_sha": git_sha()})
+    if card:
+        client.update_model_version(name, registered.version, card)
     client.set_registered_model_alias(name, alias, registered.version)
     return RegisteredModel(name, str(registered.version), alias, run_id, tags.get(CHECKPOINT_TAG, ""))
 
@@ -80,15 +81,13 @@ def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], 
 
     Raises ScintiflowError when the registry has no such alias.
     """
-    client = open_client()
-    try:
-        found = client.get_model_version_by_alias(name, alias)
-    except MlflowException:
+    found = version_by_alias(open_client(), name, alias)
+    if found is None:
         raise ScintiflowError(
             f"the registry has no model with the alias '{alias}'",
             where=f"models:/{name}@{alias}",
             remedy="Run `make run`, or name an existing model and alias",
-        ) from None
+        )
     model = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
 
     def restore(rapid: np.ndarray, count_ratio: float) -> np.ndarray:

@@ -28,15 +28,15 @@ class MlflowTracker:
     """Sends what a stage tells to its MLflow run. Numbers that are not finite are left out."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client, self.run_id = client, run_id
+        self.client, self.run_id = client, run_id
 
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
         now = int(time.time() * 1000)
         known = [Metric(name, float(value), now, step or 0) for name, value in values.items() if math.isfinite(value)]
-        self._client.log_batch(self.run_id, metrics=known)
+        self.client.log_batch(self.run_id, metrics=known)
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        self._client.log_artifact(self.run_id, str(path), folder or None)
+        self.client.log_artifact(self.run_id, str(path), folder or None)
 
 
 @dataclass(frozen=True)

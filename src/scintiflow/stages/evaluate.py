@@ -43,6 +43,7 @@ from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
 from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer
+from scintiflow.stages.champion_restorer import champion_of
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
@@ -54,6 +55,7 @@ class Inputs:
     dataset: Path
     priors: Path
     cascade: Path
+    champion: Path
     truth: Path
 
 
@@ -72,9 +74,11 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     """
     dataset = Dataset.open(inputs.dataset)
     perceptual = load_perceptual(params)
+    champion, champion_restorer = champion_of(inputs.champion, inputs.cascade)
     gaussian, by_sigma = choose_gaussian(dataset, inputs.truth, inputs.priors, params)
     restorers: dict[str, Restorer] = {
         RESTORED: load_restorer(inputs.cascade),
+        **champion_restorer,
         "identity": Identity(),
         "gaussian": gaussian,
     }
@@ -88,6 +92,7 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
             "facts": _facts(inputs, table, by_sigma, gaussian.sigma_pixels),
             "gaussian_sigma_pixels": gaussian.sigma_pixels,
             "not_available": perceptual.reasons(),
+            "champion": champion,
         }
     }
     with whole_folder(outputs.evaluation) as folder:
