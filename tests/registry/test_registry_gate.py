@@ -205,7 +205,7 @@ def test_the_page_says_every_rule_and_asks_nothing_of_a_network(tmp_path):
     page = (tmp_path / "decision.html").read_text()
     for verdict in decision.verdicts:
         assert verdict.rule.replace("&", "&amp;") in page
-    assert "May not become champion" in page
+    assert "Refused." in page
     assert "&lt;new&gt;" in page
     assert "http" not in page.replace('http-equiv="', "")
 

@@ -65,7 +65,7 @@ def short_card(
 
 
 def _head(decision: Decision, description: dict[str, Any]) -> list[str]:
-    verdict = "passed" if decision.passed else "**NOT passed**"
+    verdict = "passed" if decision.passed else "NOT passed"
     return [
         f"**Gate: {verdict}.** {decision.sentence}",
         f"f^IR1 of the cascade: {description.get('first_parameters', 0):,} parameters, "

@@ -19,7 +19,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 CHECKPOINT_TAG = "cascade_sha256"
 RECIPE_TAG, COMPARED_TAG = "recipe", "compared_with"
 DESCRIPTION = "champion.json"  # in the folder that the stage fetch_champion writes
-WEIGHTS = "artifacts/cascade"  # of a registered version, see models.register_model
+CASCADE = "cascade"  # the pyfunc's artifact that holds the weights
 NO_CHAMPION = "none"
 ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 
@@ -56,8 +56,9 @@ def fetch_champion(name: str, folder: Path) -> Champion | None:
         return None
     with tempfile.TemporaryDirectory() as place:
         # by version: the alias was read once, and may move while files travel
-        got = mlflow.artifacts.download_artifacts(f"models:/{name}/{champion.version}", dst_path=place)
-        for path in (Path(got) / WEIGHTS).iterdir():
+        uri = f"models:/{name}/{champion.version}"
+        inside = mlflow.models.get_model_info(uri).flavors["python_function"]["artifacts"][CASCADE]["path"]
+        for path in Path(mlflow.artifacts.download_artifacts(f"{uri}/{inside}", dst_path=place)).iterdir():
             shutil.copyfile(path, folder / path.name)
     weights = folder / "first.pt"
     if not weights.is_file() or sha256_file(weights) != champion.checkpoint_sha256:

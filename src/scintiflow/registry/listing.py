@@ -10,10 +10,11 @@ from rich.table import Table
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.registry.champion import CHECKPOINT_TAG
-from scintiflow.registry.promotion_log import Entry, Log, read_log
+from scintiflow.registry.promotion_log import GATE, Entry, Log, read_log
 from scintiflow.registry.runs import open_client
 
 SHORT = 12  # characters of a hash that people compare
+FAILED_SHOWN = 4
 
 
 def versions_table(name: str) -> Table:
@@ -60,10 +61,17 @@ def history_table(log: Log) -> Table:
             f"{entry.kind}{', gate overruled' if entry.overruled else ''}",
             entry.version,
             entry.by,
-            "\n".join([entry.reason, *(f"- {rule}" for rule in entry.failed_rules[:5])]),
+            "\n".join([entry.reason, *_failed(entry)]),
             entry.report_sha256[:SHORT],
         )
     return table
+
+
+def _failed(entry: Entry) -> list[str]:
+    """Under the gate's own word, what failed; the first few, the rest is in the decision's page."""
+    rules = entry.failed_rules if entry.by == GATE else ()
+    more = [f"- and {len(rules) - FAILED_SHOWN} more"] if len(rules) > FAILED_SHOWN else []
+    return [*(f"- {rule}" for rule in rules[:FAILED_SHOWN]), *more]
 
 
 def entry_line(entry: Entry) -> str:

@@ -12,7 +12,7 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 import scintiflow
 from scintiflow.errors import ScintiflowError
-from scintiflow.registry.champion import CHECKPOINT_TAG, version_by_alias
+from scintiflow.registry.champion import CASCADE, CHECKPOINT_TAG, version_by_alias
 from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
@@ -63,7 +63,7 @@ def register_model(
         logged = mlflow.pyfunc.log_model(
             name="restoration",
             python_model=str(package / "registry" / "pyfunc_model.py"),
-            artifacts={"cascade": str(inference_files)},
+            artifacts={CASCADE: str(inference_files)},
             code_paths=[str(package)],
             signature=signature(),
             input_example=example,

@@ -173,7 +173,7 @@ def _gate_on(log: Log, version: str, champion: str) -> tuple[Entry | None, str]:
     gate = spoken[-1]
     if not gate.gate_passed:
         count = len(gate.failed_rules)
-        return gate, f"the gate refused this version: {'; '.join(gate.failed_rules[:3])}{' ...' if count > 3 else ''}"
+        return gate, f"the gate refused this version, {count} rule{'' if count == 1 else 's'} did not pass"
     if gate.champion_before != champion and version not in champions(log):
         compared = f"version {gate.champion_before}" if gate.champion_before else "no champion"
         return gate, f"the gate compared this version with {compared}, and the champion is now version {champion}"

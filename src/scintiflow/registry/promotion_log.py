@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from scintiflow.errors import ScintiflowError
+from scintiflow.registry.runs import create_experiment
 from scintiflow.registry.surroundings import surroundings
 
 PROMOTED, REFUSED, ROLLED_BACK, WITHDRAWN = "promoted", "refused", "rolled back", "withdrawn"
@@ -25,6 +26,7 @@ ENTRY = re.compile(r"^decision\.(\d{6})\.([0-9a-f]{64})$")
 ANCHOR = "scintiflow.newest_decision"
 NOTE = "mlflow.note.content"  # what MLflow's experiment page shows as markdown
 LONGEST_VALUE = 18_000  # MLflow allows 20,000 characters
+LONGEST_DESCRIPTION = 5000  # of a registered model
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def append(client: MlflowClient, draft: Entry) -> Entry:
             remedy="If the experiment was deleted, restore it in MLflow; then do it again",
         ) from None
     client.set_registered_model_tag(draft.model, ANCHOR, entry.sha256)
-    client.set_experiment_tag(experiment, NOTE, as_markdown(read_log(client, draft.model))[:LONGEST_VALUE])
+    shown = read_log(client, draft.model)
+    client.set_experiment_tag(experiment, NOTE, as_markdown(shown, LONGEST_VALUE))
+    client.update_registered_model(draft.model, as_markdown(shown, LONGEST_DESCRIPTION))
     return entry
 
 
@@ -189,13 +193,21 @@ def verified(tags: dict[str, str], anchor: str = "") -> Log:
     return Log(tuple(entries), tuple(problems))
 
 
-def as_markdown(log: Log) -> str:
-    """The log as a table, newest first, for MLflow's experiment page."""
-    lines = ["| # | when (UTC) | what | version | by | why |", "|---|---|---|---|---|---|"]
+def as_markdown(log: Log, longest: int) -> str:
+    """The log as a table, newest first and as many as fit, for the pages of the model and of the log's experiment."""
+    lines = [
+        "Decisions, the newest first; `scintiflow models history` shows all and checks the chain.",
+        "",
+        "| # | when (UTC) | what | version | by | why |",
+        "|---|---|---|---|---|---|",
+    ]
     for entry in reversed(log.entries):
         words = f"{entry.kind}{' AGAINST THE GATE' if entry.overruled else ''}"
         cells = (entry.sequence, entry.at[:16], words, entry.version, entry.by, entry.reason)
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        line = "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+        if sum(map(len, lines)) + len(lines) + len(line) > longest:
+            break
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -213,7 +225,7 @@ def _experiment(client: MlflowClient, model: str) -> str:
     if found is not None:
         return found.experiment_id
     try:
-        return client.create_experiment(name, artifact_location=surroundings().artifact_root)
+        return create_experiment(client, name, surroundings().artifact_root)
     except MlflowException:
         found = client.get_experiment_by_name(name)  # somebody else was faster
         if found is None:

@@ -20,6 +20,7 @@ from scintiflow.registry.runs import LONGEST_DIGEST, PARENT_TAG, MlflowTracker
 from scintiflow.registry.verdict import Decision
 from scintiflow.tracking import Tracker
 
+PICTURES = "9 pictures"  # section of the charts
 TABLE = "patients.json"  # MLflow's table view opens it and compares it between runs
 SECTIONS = {
     "psnr": "1 image/PSNR dB",
@@ -63,14 +64,15 @@ def review_numbers(table: pd.DataFrame, decision: Decision) -> dict[str, float]:
 def patient_table(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each held-out patient, the worst PSNR first; columns in words, champion beside the new model."""
     patients = rows_of(table, RESTORED).reset_index().drop_duplicates("patient").set_index("patient")
-    shown = patients[["age_years", "age_band", "scanner"]].copy()
-    shown.columns = pd.Index(["age", "age band", "scanner"])
+    shown = pd.DataFrame(index=patients.index)
     for name, key in SECTIONS.items():
         for method, suffix in ((RESTORED, ""), (CHAMPION_ROWS, " (champion)")):
             means = patient_means(table, method, MEASURES[name])
             if means is not None:
                 values = (MEASURES[name].scale * means[0]).reindex(shown.index)
                 shown[f"{key.split('/')[1]}{suffix}"] = values.round(4)
+    # MLflow's table view opens with the first column, so that is the headline, not the age
+    shown = shown.assign(age=patients["age_years"], **{"age band": patients["age_band"]}, scanner=patients["scanner"])
     worst = shown.sort_values("PSNR dB") if "PSNR dB" in shown else shown
     return worst.reset_index()
 
@@ -117,8 +119,8 @@ def _pictures(folder: Path) -> Iterator[tuple[str, Any]]:
     captions = folder / "captions.json"
     for name, title, *_ in read_json(captions) if captions.is_file() else []:
         if (folder / name).is_file():
-            key = f"{Path(name).stem} - {title.split(',')[0]}"
-            yield _key(key), np.asarray(Image.open(folder / name).convert("RGB"))
+            key = _key(f"{Path(name).stem} - {title.split(',')[0]}")
+            yield f"{PICTURES}/{key}", np.asarray(Image.open(folder / name).convert("RGB"))
 
 
 def _note(decision: Decision, model: RegisteredModel) -> str:

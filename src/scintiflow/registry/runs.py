@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from scintiflow.registry.surroundings import Surroundings, git_sha, surroundings
 PIPELINE_RUN_TAG = "scintiflow.pipeline_run"
 STAGE_TAG = "scintiflow.stage"
 PARENT_TAG = "mlflow.parentRunId"
+KIND_TAG = "mlflow.experimentKind"
 LONGEST_VALUE = 500
 LONGEST_DIGEST = 32  # MLflow allows 36 characters
 
@@ -59,6 +61,7 @@ class StageRun:
 def open_client(where: Surroundings | None = None) -> MlflowClient:
     """A client for the tracking server; also tells MLflow's fluent functions where it is."""
     where = where or surroundings()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # hundreds of lines in a log
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # what it says of its tables helps no one here
     mlflow.set_tracking_uri(where.tracking_uri)
     mlflow.set_registry_uri(where.tracking_uri)
@@ -71,13 +74,20 @@ def experiment_id(client: MlflowClient, where: Surroundings) -> str:
         found = client.get_experiment_by_name(where.experiment)
         if found is not None:
             return found.experiment_id
-        return client.create_experiment(where.experiment, artifact_location=where.artifact_root)
+        return create_experiment(client, where.experiment, where.artifact_root)
     except MlflowException as error:
         raise ScintiflowError(
             f"MLflow does not answer ({error.error_code})",
             where=where.tracking_uri.split("@")[-1],
             remedy="Check MLFLOW_TRACKING_URI and that the server runs",
         ) from None
+
+
+def create_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:
+    """A new experiment that MLflow shows as one of training runs, not of conversations with a language model."""
+    return client.create_experiment(
+        name, artifact_location=artifact_root, tags={KIND_TAG: "custom_model_development"}
+    )
 
 
 def registry_identity() -> str:

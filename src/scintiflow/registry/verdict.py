@@ -35,7 +35,8 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        return f"{self.rule}: {self.found_in_words}; asked: {self.asked}"
+        note = f" ({self.note})" if self.note and self.found is not None else ""
+        return f"{self.rule}: {self.found_in_words}{note}; asked: {self.asked}"
 
 
 def not_measured(group: str, rule: str, asked: str, why: str = "") -> Verdict:

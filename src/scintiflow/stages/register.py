@@ -106,10 +106,12 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
 
 def _register(name: str, cascade: Path, tags: dict[str, str], card: str, tracker: Tracker) -> RegisteredModel:
     """As challenger: only a logged decision moves the alias 'champion'."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "cascade"
+        folder.mkdir()
         for file in (FIRST, DESCRIPTION):
-            shutil.copyfile(cascade / file, Path(folder) / file)
-        return register_model(tracker, name, CHALLENGER, Path(folder), tags, card)
+            shutil.copyfile(cascade / file, folder / file)
+        return register_model(tracker, name, CHALLENGER, folder, tags, card)
 
 
 def _champion_in(summary: dict[str, Any]) -> Champion | None:
