@@ -14,13 +14,12 @@ children, recipe and code; `table.md` is the table of all rows that are done, wr
 import argparse
 import hashlib
 import os
-import platform
 import shlex
 import sys
 from pathlib import Path
 
-import torch
 from restoring.children import Cohort, Plan, make_cohort, plan_text
+from restoring.machine import machine
 from restoring.methods import ROWS, UNTRAINED
 from restoring.scores import Bench, collected, score_trained, score_untrained
 from restoring.table import markdown
@@ -158,18 +157,6 @@ def code() -> str:
     """What decides a row's numbers: the code that trains and scores, and the rows' definitions."""
     methods = ROOT / "benchmarks" / "restoring" / "methods.py"
     return digest(code_version("train_cascade"), code_version("evaluate"), methods.read_text(encoding="utf-8"))
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    model = named[0] if named else model
-    accelerator = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return (
-        f"{model}, {os.cpu_count()} cores{accelerator}, torch {torch.__version__}, Python {platform.python_version()}"
-    )
 
 
 def digest(*texts: str) -> str:

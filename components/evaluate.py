@@ -11,6 +11,7 @@ def evaluate(
     truth: str,
     truth_sha256: str,
     dataset: dsl.Input[dsl.Dataset],
+    sam: dsl.Input[dsl.Model],
     priors: dsl.Input[dsl.Dataset],
     cascade: dsl.Input[dsl.Model],
     champion: dsl.Input[dsl.Model],
@@ -20,13 +21,8 @@ def evaluate(
     """Scores the restorer, the champion and the baselines on held-out patients."""
     from scintiflow.stages.door import run_stage
 
-    inputs = {
-        "truth": truth,
-        "dataset": dataset.path,
-        "priors": priors.path,
-        "cascade": cascade.path,
-        "champion": champion.path,
-    }
+    paths = {"dataset": dataset.path, "sam": sam.path, "priors": priors.path, "cascade": cascade.path}
+    inputs = {"truth": truth, "champion": champion.path} | paths
     numbers = run_stage("evaluate", params, inputs, {"evaluation": evaluation.path}, report.path)
     for name, value in numbers.items():
         report.log_metric(name, value)

@@ -63,12 +63,12 @@ def retrain(
     cascade = trained.outputs["cascade"]
 
     fetched = fetch_champion(params=fetch_champion_params, registry=registry, to_beat=champion_to_beat)
-    fetched.after(trained)  # as late as possible: training takes hours, and the champion may change
     champion = fetched.outputs["champion"]
 
     evaluated = evaluate(
         params=evaluate_params,
         dataset=dataset,
+        sam=sam,
         priors=priors,
         cascade=cascade,
         champion=champion,

@@ -33,12 +33,9 @@ def evaluated(cohort, params, tmp_path_factory):
     (folder / "cascade").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "cascade" / "curves.png")
     inputs = stage.Inputs(
-        dataset=cohort.dataset.folder,
-        priors=folder / "priors",
-        cascade=folder / "cascade",
-        champion=folder / "champion",
-        truth=cohort.truth,
-    )
+        dataset=cohort.dataset.folder, sam=folder / "sam", priors=folder / "priors", cascade=folder / "cascade",
+        champion=folder / "champion", truth=cohort.truth,
+    )  # fmt: skip
     quick = params.model_copy(update={"bm3d": False})
     numbers = [stage.run(quick, inputs, stage.Outputs(folder / name), SilentTracker()) for name in ("one", "two")]
     patch.undo()
@@ -49,7 +46,8 @@ def test_the_folder_is_complete_and_repeatable(evaluated):
     folder, (numbers, again) = evaluated
     names = {path.relative_to(folder / "one").as_posix() for path in (folder / "one").rglob("*") if path.is_file()}
     assert names == {
-        "patients.parquet", "patients.csv", "summary.json", "timings.json", "report.html", "curves.png",
+        "patients.parquet", "patients.csv", "lesions.parquet", "lesions.csv", "noise.csv", "edges.csv",
+        "summary.json", "timings.json", "report.html", "curves.png",
         "pictures/captions.json", "pictures/patient-1.png",
     }  # fmt: skip
     assert numbers == again

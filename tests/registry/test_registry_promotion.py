@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.registry.champion import CHECKPOINT_TAG, RECIPE_TAG, champion_to_beat, current_champion
+from scintiflow.registry.champion import CHECKPOINT_TAG, WORK_TAG, champion_to_beat, current_champion
 from scintiflow.registry.models import RegisteredModel
 from scintiflow.registry.promotion import Papers, problems, promote, roll_back, settle_by_gate
 from scintiflow.registry.promotion_log import (
@@ -51,7 +51,7 @@ def client(empty_database, tmp_path, monkeypatch):
 def new_version(client, compared_with: str = "none", recipe: str = "") -> RegisteredModel:
     """A version as the register stage leaves it before the gate's decision is settled."""
     number = len(client.search_model_versions(f"name='{NAME}'")) + 1
-    tags = {CHECKPOINT_TAG: f"{number:064d}", "compared_with": compared_with, RECIPE_TAG: recipe}
+    tags = {CHECKPOINT_TAG: f"{number:064d}", "compared_with": compared_with, WORK_TAG: recipe}
     found = client.create_model_version(NAME, f"runs:/{number}/model", tags=tags)
     client.set_registered_model_alias(NAME, "challenger", found.version)
     return RegisteredModel(NAME, str(found.version), "challenger", "", tags[CHECKPOINT_TAG])

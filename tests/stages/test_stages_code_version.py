@@ -43,7 +43,7 @@ def package(tmp_path):
     ("changed", "affected"),
     [
         ("restoration/skd.py", {"train_cascade", "evaluate", "register"}),
-        ("sam/prompts.py", {"adapt_sam", "distil_priors"}),
+        ("sam/prompts.py", {"adapt_sam", "distil_priors", "evaluate"}),
         ("dicom/pairing.py", {"ingest"}),
         ("registry/gate.py", {"register"}),
         ("registry/champion.py", {"fetch_champion", "register", "restore_real"}),

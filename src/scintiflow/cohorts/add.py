@@ -23,6 +23,7 @@ from scintiflow.cohorts.joining import join_views
 from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger, Override, overruled_codes, read_ledger
 from scintiflow.cohorts.report import REPORT, render_report
 from scintiflow.cohorts.settling import settle
+from scintiflow.cohorts.withdrawals import withdrawn_patients, without_withdrawn
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, whole_file, write_json
@@ -97,7 +98,7 @@ def update_cohort(
     """
     folder = cohorts / name
     _check_name(name)
-    with _locked(cohorts, name, dry_run), _staging(cohorts, name, dry_run) as staging:
+    with locked(cohorts, name, dry_run), _staging(cohorts, name, dry_run) as staging:
         before = read_ledger(folder) if (folder / LEDGER).exists() else None
         _check_key(before, key, folder)
         overrides = _without_repetition([*(before.overrides if before else ()), *decide(before)])
@@ -109,6 +110,7 @@ def update_cohort(
             [Job(path, codes) for path in paths], key, staging, workers, dry_run, known
         )
         entries = _still_joined(join_views(entries, staged, key, staging, mended), earlier)
+        entries = without_withdrawn(entries, withdrawn_patients(cohorts))
         fresh = {entry.sha256 for entry in entries}
         ledger = Ledger(
             name=name,
@@ -122,7 +124,7 @@ def update_cohort(
         )
         changed = before is None or before.to_json() != ledger.to_json() or not _is_complete(folder, ledger, intact)
         if changed and not dry_run:
-            _write(folder, ledger, staged, intact)
+            write_cohort(folder, ledger, staged, intact)
     return CohortReport(
         folder=folder, ledger=ledger, walked=len(paths), changed=changed, dry_run=dry_run, locations=locations
     )
@@ -186,7 +188,7 @@ def _check_key(before: Ledger | None, key: IdentityKey, folder: Path) -> None:
 
 
 @contextmanager
-def _locked(cohorts: Path, name: str, dry_run: bool) -> Iterator[None]:
+def locked(cohorts: Path, name: str, dry_run: bool = False) -> Iterator[None]:
     """One writer for each cohort; a disk that is full or read-only becomes one clear sentence."""
     if dry_run:
         yield
@@ -269,7 +271,11 @@ def _is_complete(folder: Path, ledger: Ledger, intact: set[str]) -> bool:
     )
 
 
-def _write(folder: Path, ledger: Ledger, staged: dict[str, Path], intact: set[str]) -> None:
+def write_cohort(folder: Path, ledger: Ledger, staged: dict[str, Path], intact: set[str]) -> None:
+    """Bring `folder` to what `ledger` says; objects that are not in it any more go last.
+
+    `staged`: new objects by their SHA-256. `intact`: paths of objects known to be as they should be.
+    """
     for path, entry in dict(_kept(ledger)).items():
         target = folder / path
         if path in intact:

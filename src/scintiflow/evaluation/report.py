@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN
 from scintiflow.evaluation.definitions import (
     HEADLINE,
     LESION_METRICS,
@@ -32,7 +33,6 @@ from scintiflow.evaluation.report_tables import (
     patients_of,
     real_scan_rows,
 )
-from scintiflow.evaluation.scoring import AGE_BANDS, AGE_UNKNOWN
 from scintiflow.files import read_json, whole_file
 
 EMBEDDED_BYTES_AT_MOST = 5_600_000  # of pictures; base64 adds a third, and the page stays below 8 MB
@@ -45,6 +45,7 @@ PATIENTS, SUMMARY, TIMINGS, PICTURES, CURVES = (
     "curves.png",
 )
 CAPTIONS = "captions.json"
+LESIONS, NOISE, EDGES = "lesions.parquet", "noise.csv", "edges.csv"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from scintiflow.registry.verdict import Champion
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 CHECKPOINT_TAG = "cascade_sha256"
-RECIPE_TAG, COMPARED_TAG = "recipe", "compared_with"
+WORK_TAG, COMPARED_TAG = "work_key", "compared_with"
 DESCRIPTION = "champion.json"  # in the folder that the stage fetch_champion writes
 CASCADE = "cascade"  # the pyfunc's artifact that holds the weights
 NO_CHAMPION = "none"
@@ -81,15 +81,15 @@ def identity(champion: Champion | None) -> str:
     return NO_CHAMPION if champion is None else f"{champion.version}:{champion.checkpoint_sha256}"
 
 
-def champion_to_beat(name: str, recipe: str) -> str:
-    """What a cache must know of the champion before a run of `recipe`.
+def champion_to_beat(name: str, work_key: str) -> str:
+    """What a cache must know of the champion before a run that does the work of this key.
 
-    It is the champion's identity, with one exception: if the champion itself came out of this very recipe, running
+    It is the champion's identity, with one exception: if the champion itself came out of this very work, doing
     it again would only repeat that run. Then it is whom that run had to beat, so that nothing has changed.
     """
     found = version_by_alias(open_client(), name, CHAMPION)
     if found is None:
         return NO_CHAMPION
-    if recipe and found.tags.get(RECIPE_TAG) == recipe:
+    if work_key and found.tags.get(WORK_TAG) == work_key:
         return found.tags.get(COMPARED_TAG, NO_CHAMPION)
     return identity(Champion(name, str(found.version), found.tags.get(CHECKPOINT_TAG, "")))

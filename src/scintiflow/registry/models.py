@@ -18,7 +18,18 @@ from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
 
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
-RUNTIME_PACKAGES = ("mlflow", "numpy", "scipy", "torch", "pydantic", "pyyaml", "rich", "pandas", "pyarrow")
+RUNTIME_PACKAGES = (
+    "mlflow",
+    "numpy",
+    "safetensors",
+    "scipy",
+    "torch",
+    "pydantic",
+    "pyyaml",
+    "rich",
+    "pandas",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True)
@@ -96,3 +107,10 @@ def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], 
 
     checkpoint = found.tags.get(CHECKPOINT_TAG, "")
     return restore, RegisteredModel(name, str(found.version), alias, found.run_id or "", checkpoint)
+
+
+def tag_version(name: str, version: str, tags: dict[str, str]) -> None:
+    """Write provenance on a model version, where a reviewer sees it."""
+    client = open_client()
+    for tag, value in tags.items():
+        client.set_model_version_tag(name, version, f"scintiflow.{tag}", value)

@@ -93,9 +93,15 @@ def create_experiment(client: MlflowClient, name: str, artifact_root: str | None
 def registry_identity() -> str:
     """Which registry this is. A cached registration in a registry that was deleted is no registration."""
     where = surroundings()
-    client = open_client(where)
-    identity = experiment_id(client, where)
-    return f"{identity}@{client.get_experiment(identity).creation_time}"
+    experiment_id(open_client(where), where)
+    return existing_registry()
+
+
+def existing_registry() -> str:
+    """`registry_identity` of an experiment that is there; '' if it is not, and it is not created."""
+    where = surroundings()
+    found = open_client(where).get_experiment_by_name(where.experiment)
+    return "" if found is None else f"{found.experiment_id}@{found.creation_time}"
 
 
 @contextmanager
@@ -165,7 +171,12 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict) -> None:
-    client.log_batch(run_id, params=[Param(name, str(value)[:LONGEST_VALUE]) for name, value in flat(params).items()])
+    client.log_batch(run_id, params=[Param(name, value) for name, value in kept_params(params).items()])
+
+
+def kept_params(params: dict) -> dict[str, str]:
+    """Parameters as a run keeps them: flat, as text, long values cut."""
+    return {name: str(value)[:LONGEST_VALUE] for name, value in flat(params).items()}
 
 
 def flat(values: dict, prefix: str = "") -> dict[str, object]:

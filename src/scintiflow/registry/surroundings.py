@@ -10,7 +10,6 @@ TRACKING_URI = "MLFLOW_TRACKING_URI"
 EXPERIMENT = "SCINTIFLOW_EXPERIMENT"
 PIPELINE_RUN = "SCINTIFLOW_PIPELINE_RUN"
 GIT_SHA = "SCINTIFLOW_GIT_SHA"
-RECIPE = "SCINTIFLOW_RECIPE"
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -25,14 +24,12 @@ class Surroundings:
         artifact_root: where a new experiment keeps files; None when a server decides.
         experiment: name of the MLflow experiment.
         pipeline_run: identity of the pipeline run whose parent run the stage joins.
-        recipe: hash of everything that the pipeline run was asked to do; '' where nobody says.
     """
 
     tracking_uri: str
     artifact_root: str | None
     experiment: str
     pipeline_run: str
-    recipe: str = ""
 
 
 def surroundings() -> Surroundings:
@@ -44,7 +41,6 @@ def surroundings() -> Surroundings:
         artifact_root=folder.absolute().as_uri() if folder else None,
         experiment=os.environ.get(EXPERIMENT, "scintiflow"),
         pipeline_run=os.environ.get(PIPELINE_RUN, "single-stages"),
-        recipe=os.environ.get(RECIPE, ""),
     )
 
 

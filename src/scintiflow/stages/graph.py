@@ -35,7 +35,7 @@ STAGES = (
     StageSpec(
         "evaluate",
         "Evaluate on held-out patients",
-        reads=("dataset", "priors", "cascade", "champion", "truth"),
+        reads=("dataset", "sam", "priors", "cascade", "champion", "truth"),
         writes="evaluation",
     ),
     StageSpec("register", "Register the model", reads=("cascade", "evaluation"), writes="registration"),

@@ -20,7 +20,6 @@ from scintiflow.registry.champion import (
     CHAMPION,
     CHECKPOINT_TAG,
     COMPARED_TAG,
-    RECIPE_TAG,
     current_champion,
     identity,
 )
@@ -70,7 +69,6 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
             CHECKPOINT_TAG: checkpoint,
             REPORT_TAG: papers.report_sha256,
             DECISION_TAG: papers.decision_sha256,
-            RECIPE_TAG: surroundings().recipe,
             COMPARED_TAG: identity(rescored),
             "pipeline_run": surroundings().pipeline_run,
             "training_set_sha256": str(description.get("training_set_sha256", "")),
