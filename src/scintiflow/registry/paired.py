@@ -1,4 +1,4 @@
-"""Two paired tests over patients, and why there are two: docs/decisions/0005-the-gate.md."""
+"""Two paired tests over patients, and why there are two: docs/decisions/0008-the-gate.md."""
 
 import math
 

@@ -4,7 +4,7 @@ Entries are tags of an MLflow experiment of its own, `<model>-decisions`: it hol
 model version or the model leaves it whole, and it works with any tracking server. A tag's key carries the SHA-256 of
 its value, so two writers at the same moment cannot overwrite each other: both entries stay, and the next one names
 both as its predecessors. The newest hash also stands on the registered model: whoever cuts off the log's end would
-have to change that as well. Why not a file or a table: docs/decisions/0006-the-promotion-log.md.
+have to change that as well. Why not a file or a table: docs/decisions/0009-the-promotion-log.md.
 """
 
 import hashlib
