@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scintiflow.cluster.local_run import Outcome
+from scintiflow.registry.champion import aliases_of
 from scintiflow.registry.verdict import SUBGROUP
 from scintiflow.stages.graph import STAGES
 
@@ -18,7 +19,9 @@ def closing_lines(outcome: Outcome, profile: str) -> Iterator[str]:
     else:
         yield f"Nothing has changed: no stage ran again ({outcome.seconds:.0f} s)."
     yield from _verdict_lines(registration["decision"])
-    yield f"Model:  {registration['name']} version {registration['version']}, alias '{registration['alias']}'"
+    name, version = registration["name"], registration["version"]
+    aliases = ", ".join(f"'{alias}'" for alias in aliases_of(name, version))
+    yield f"Model:  {name} version {version}, {f'alias {aliases}' if aliases else 'no alias any more'}"
     yield f"Report: {_short(outcome.report)}"
     yield "MLflow: make ui"
     overlay = f" --profile {profile}" if profile else ""

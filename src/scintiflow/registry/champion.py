@@ -17,7 +17,7 @@ from scintiflow.registry.verdict import Champion
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 CHECKPOINT_TAG = "cascade_sha256"
-WORK_TAG, COMPARED_TAG = "work_key", "compared_with"
+WORK_TAG, COMPARED_TAG = "scintiflow.work_key", "compared_with"
 DESCRIPTION = "champion.json"  # in the folder that the stage fetch_champion writes
 CASCADE = "cascade"  # the pyfunc's artifact that holds the weights
 NO_CHAMPION = "none"
@@ -36,6 +36,12 @@ def version_by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersio
             where=f"models:/{name}@{alias}",
             remedy="Check MLFLOW_TRACKING_URI and that the server runs",
         ) from None
+
+
+def aliases_of(name: str, version: str) -> list[str]:
+    """Aliases that a version has now: a decision may have moved them since it was registered."""
+    found = open_client().get_registered_model(name).aliases
+    return sorted(alias for alias, holder in found.items() if str(holder) == version)
 
 
 def current_champion(name: str) -> Champion | None:

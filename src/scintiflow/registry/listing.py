@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.registry.champion import CHECKPOINT_TAG
+from scintiflow.registry.champion import CHECKPOINT_TAG, aliases_of
 from scintiflow.registry.promotion_log import GATE, Entry, Log, read_log
 from scintiflow.registry.runs import open_client
 
@@ -24,11 +24,10 @@ def versions_table(name: str) -> Table:
     if not versions:
         raise ScintiflowError("the registry has no such model", where=f"models:/{name}", remedy="Run `make run`")
     table = Table("version", "alias", "gate", "registered (UTC)", "weights", "pipeline run", title=name)
-    aliases = _aliases(name)
     for version in sorted(versions, key=lambda found: int(found.version), reverse=True):
         table.add_row(
             str(version.version),
-            ", ".join(aliases.get(str(version.version), [])),
+            ", ".join(aliases_of(name, str(version.version))),
             version.tags.get("gate", "not asked"),
             _time(version.creation_timestamp),
             version.tags.get(CHECKPOINT_TAG, "")[:SHORT],
@@ -41,7 +40,7 @@ def version_page(name: str, which: str) -> Group:
     """Card, aliases, hashes and decisions of a version, named by its number or by an alias."""
     version = _find(name, which)
     facts = Table(show_header=False, box=None, title=f"{name} version {version.version}", title_justify="left")
-    facts.add_row("aliases", ", ".join(_aliases(name).get(str(version.version), [])) or "none")
+    facts.add_row("aliases", ", ".join(aliases_of(name, str(version.version))) or "none")
     facts.add_row("registered (UTC)", _time(version.creation_timestamp))
     facts.add_row("run", version.run_id or "")
     for tag, value in sorted(version.tags.items()):
@@ -96,14 +95,6 @@ def _find(name: str, which: str) -> ModelVersion:
             where=f"models:/{name}, {which}",
             remedy="Look at `scintiflow models list`",
         ) from None
-
-
-def _aliases(name: str) -> dict[str, list[str]]:
-    """Aliases by version."""
-    found: dict[str, list[str]] = {}
-    for alias, version in sorted(open_client().get_registered_model(name).aliases.items()):
-        found.setdefault(str(version), []).append(alias)
-    return found
 
 
 def _time(milliseconds: int | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -17,6 +18,7 @@ from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
 
+Restore = Callable[[np.ndarray, float], np.ndarray]
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
 RUNTIME_PACKAGES = (
     "mlflow",
@@ -87,7 +89,7 @@ def register_model(
     return RegisteredModel(name, str(registered.version), alias, run_id, tags.get(CHECKPOINT_TAG, ""))
 
 
-def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], np.ndarray], RegisteredModel]:
+def load_by_alias(name: str, alias: str) -> tuple[Restore, RegisteredModel]:
     """The restorer of a registered version, loaded from MLflow, and what it is.
 
     Raises ScintiflowError when the registry has no such alias.
@@ -99,14 +101,28 @@ def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], 
             where=f"models:/{name}@{alias}",
             remedy="Run `make run`, or name an existing model and alias",
         )
-    model = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+    return _loaded(found, alias)
+
+
+def load_registered(name: str, version: str, alias: str) -> tuple[Restore, RegisteredModel]:
+    """The version that a run has just registered, through its alias; by its number if the alias has moved on."""
+    client = open_client()
+    found = version_by_alias(client, name, alias)
+    if found is None or str(found.version) != version:
+        found = client.get_model_version(name, version)
+    return _loaded(found, alias)
+
+
+def _loaded(found: ModelVersion, alias: str) -> tuple[Restore, RegisteredModel]:
+    # by number: the alias was read once, and may move before the files are
+    model = mlflow.pyfunc.load_model(f"models:/{found.name}/{found.version}")
 
     def restore(rapid: np.ndarray, count_ratio: float) -> np.ndarray:
         batch = np.asarray(rapid, np.float32)[None]
         return np.asarray(model.predict(batch, params={"count_ratio": float(count_ratio)}))[0]
 
     checkpoint = found.tags.get(CHECKPOINT_TAG, "")
-    return restore, RegisteredModel(name, str(found.version), alias, found.run_id or "", checkpoint)
+    return restore, RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint)
 
 
 def tag_version(name: str, version: str, tags: dict[str, str]) -> None:
