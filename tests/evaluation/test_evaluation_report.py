@@ -146,3 +146,26 @@ def test_ticks_enclose_the_data(low, high):
     assert ticks[-1] >= high
     assert 2 <= len(ticks) <= 9
     assert 0 in ticks
+
+
+def test_the_page_answers_a_physicist(evaluated):
+    folder = evaluated[0] / "one"
+    text = (folder / "report.html").read_text()
+    lesions = pd.read_parquet(folder / "lesions.parquet")
+    worst = lesions[lesions["method"] == "restored"].sort_values("recovery").iloc[0]
+    listed = text.split("Every known lesion", 1)[1].split("</table>", 1)[0]
+    assert listed.count("<tr><td>") == (lesions["method"] == "restored").sum()
+    assert f">{worst['recovery']:.2f}" in listed.split("<tr><td>", 2)[1]  # the worst one stands first
+    for heading in (
+        "Worst patients",
+        "Consistency with the measured counts",
+        "Noise power spectrum",
+        "Edge response",
+    ):
+        assert heading in text
+    assert text.count("<polyline") == 2 * 6  # two charts, every method and both references
+    assert "Plain U-Net: not available" in text
+    assert "Fréchet distance, SAM encoder" in text
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["about"]["not_available"].keys() >= {"lpips", "fid", "kid", "sam_frechet", "unet", "champion"}
+    assert summary["thresholds"] == {"missed_below": 0.5, "invented_above": 0.3, "unsupported_beyond": 4.0}

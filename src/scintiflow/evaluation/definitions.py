@@ -133,7 +133,7 @@ METRICS: dict[str, Definition] = {
         "noisy standard scan it must also exceed that scan's noise.",
     ),
     "noise_cov": Definition(
-        "noise in soft tissue", "%", "lower", 1,
+        "noise in soft tissue", "%", "", 1,
         f"Coefficient of variation in {PATCH_MM:g} mm squares of uniform soft tissue, a plane taken away. Less is "
         "smoother, not better: the truth's own value is what anatomy alone gives.", 100.0,
     ),
@@ -168,7 +168,7 @@ METRICS: dict[str, Definition] = {
         )
     },
     "unsupported_share": Definition(
-        "unsupported by counts", "% of body", "lower", 3,
+        "unsupported by counts", "% of body", "", 3,
         f"Share of the body where the counts in a {WINDOW_MM:g} mm window lie farther from what the picture claims "
         "than the stated number of standard deviations (evaluate.unsupported_beyond), by the exact Poisson "
         "distribution.", 100.0,
@@ -201,7 +201,7 @@ METHOD_NOTES = {
 }
 HEADLINE = (
     "psnr_truth", "psnr_corrected", "psnr_standard", "ssim_truth", "ms_ssim_truth", "ssim_standard",
-    "ms_ssim_standard", "lpips_standard", "fid_standard", "kid_standard", "sam_frechet_standard",
+    "lpips_standard", "fid_standard", "kid_standard", "sam_frechet_standard",
 )  # fmt: skip
 COUNT_METRICS = ("count_bias", "bone_bias", "kidneys_bias", "bladder_bias", "soft_tissue_bias")
 LESION_METRICS = ("lesions", "lesion_contrast", "lesion_cnr", "lesions_missed", "false_hot_spots")

@@ -18,7 +18,9 @@ from scipy import ndimage
 SIGMAS_MM = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
 FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 MARGIN_MM = 12.0  # around bone
-EDGE_REACH_MM = 12
+EDGE_REACH_MM = 8  # on both sides; few bones are wider than twice that
+EDGE_BIN_MM = 2  # no finer than a pixel
+EDGE_BINS = 2 * EDGE_REACH_MM // EDGE_BIN_MM
 TRUNCATE = 4.0  # standard deviations
 
 
@@ -72,28 +74,19 @@ def edge_bins(bone: np.ndarray, body: np.ndarray, spacing_mm: float) -> np.ndarr
     outside = (ndimage.distance_transform_edt(~bone) - 0.5) * spacing_mm
     inside = (ndimage.distance_transform_edt(bone) - 0.5) * spacing_mm
     signed = np.where(bone, inside, -outside)
-    bins = np.floor(signed + EDGE_REACH_MM).astype(int)
-    return np.where(body & (bins >= 0) & (bins < 2 * EDGE_REACH_MM), bins, -1)
+    bins = np.floor((signed + EDGE_REACH_MM) / EDGE_BIN_MM).astype(int)
+    return np.where(body & (bins >= 0) & (bins < EDGE_BINS), bins, -1)
 
 
 def edge_distances() -> np.ndarray:
     """Middles of the distance bins in mm."""
-    return np.arange(2 * EDGE_REACH_MM) - EDGE_REACH_MM + 0.5
+    return (np.arange(EDGE_BINS) + 0.5) * EDGE_BIN_MM - EDGE_REACH_MM
 
 
 def edge_sums(estimate: np.ndarray, bins: np.ndarray) -> np.ndarray:
     """Summed counts for each distance bin."""
     known = bins >= 0
-    return np.bincount(bins[known], np.asarray(estimate, dtype=np.float64)[known], 2 * EDGE_REACH_MM)
-
-
-def rise_mm(distances: np.ndarray, response: np.ndarray) -> float:
-    """10% to 90% rise distance of an edge response, between its own ends; NaN if it does not rise."""
-    low, high = float(response[:3].mean()), float(response[-3:].mean())
-    if not high > low:
-        return math.nan
-    risen = np.maximum.accumulate((response - low) / (high - low))
-    return float(np.interp(0.9, risen, distances) - np.interp(0.1, risen, distances))
+    return np.bincount(bins[known], np.asarray(estimate, dtype=np.float64)[known], EDGE_BINS)
 
 
 def _lowest(places: np.ndarray, errors: np.ndarray) -> float:
