@@ -24,6 +24,21 @@ def plain_unet(recipe: TrainCascadeParams) -> TrainCascadeParams:
     return changed(first_alone(recipe), **networks)
 
 
+# The paper's ablation: what each arm takes away from the recipe. 'unadapted' differs by its priors alone.
+ARMS: dict[str, dict[str, object]] = {
+    "none": {"spi": False, "skd_output_weight": 0.0, "skd_feature_weight": 0.0, "scm_weight": 0.0},
+    "spi": {"spi": True, "skd_output_weight": 0.0, "skd_feature_weight": 0.0, "scm_weight": 0.0},
+    "spi_skd": {"spi": True, "scm_weight": 0.0},
+    "spi_skd_scm": {"spi": True},
+    "unadapted": {"spi": True},
+}
+
+
+def ablation_arm(recipe: TrainCascadeParams, arm: str) -> TrainCascadeParams:
+    """The recipe of one arm; the prior head, which is ours and not the paper's, is off in all of them."""
+    return changed(recipe, **ARMS[arm], prior_head_weight=0.0)
+
+
 BASELINES: dict[str, Callable[[TrainCascadeParams], TrainCascadeParams]] = {
     "unet": plain_unet,
     "first_alone": first_alone,
