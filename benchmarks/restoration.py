@@ -34,6 +34,7 @@ from scintiflow.tracking import SilentTracker
 
 ROOT = Path(__file__).parents[1]
 TABLE = "table.md"
+RECIPE = ROOT / "benchmarks" / "restoring" / "recipe.yaml"
 FIRST_SEED = 1
 SMOKE = {"children": 2, "training_children": 1, "validation_children": 1, "seeds": 1, "steps": 2}
 SMOKE_NETWORK = {"width": 4, "blocks": [1]}
@@ -46,9 +47,7 @@ SMOKE_OLDEST_YEARS = 0.7
 
 def main() -> None:
     arguments = parsed()
-    params = load_params(
-        ROOT / "params.yaml", ROOT / "profiles" / f"{arguments.profile}.yaml" if arguments.profile else None
-    )
+    params = load_params(ROOT / "params.yaml", arguments.recipe)
     training, plan = recipe(arguments, params), cohort_plan(arguments, params)
     children = digest(plan_text(plan), phantom_code_version())
     cohort = make_cohort(plan, arguments.folder / f"children-{children}", arguments.workers)
@@ -80,7 +79,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--validation-children", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3, help="of every trained row (3)")
     parser.add_argument("--steps", type=int, default=0, help="optimiser steps of the trained rows; 0: the recipe's")
-    parser.add_argument("--profile", default="laptop", help="profiles/<name>.yaml; '' for the production recipe")
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="overlay of params.yaml that the rows train with")
     parser.add_argument("--rows", type=row_names, default=list(ROWS), help=f"of {','.join(ROWS)}")
     parser.add_argument("--sam", type=Path, help="folder of an adapted SAM that makes the masks; else exact masks")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)

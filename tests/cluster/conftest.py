@@ -59,7 +59,11 @@ class Pipeline:
                 continue
             self.outputs[spec.writes] = content(spec.name, inputs, section.model_dump())
             tags = {f"input.{read}.sha256": sha256 for read, sha256 in inputs.items()} | {"code_version": spec.name}
-            tags |= {f"cohort.{cohort}": self.cohorts[cohort] for cohort in getattr(section, "cohorts", [])}
+            tags |= {
+                f"cohort.{cohort}": self.cohorts[cohort]
+                for cohort in getattr(section, "cohorts", [])
+                if cohort in self.cohorts
+            }
             with stage_run(spec.name, section.model_dump(), tags) as run:
                 run.tag(f"output.{spec.writes}.sha256", self.outputs[spec.writes])
                 run.tag(f"output.{spec.writes}.bytes", "1000")

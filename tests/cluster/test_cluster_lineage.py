@@ -9,6 +9,7 @@ from scintiflow.cluster.lineage_graph import lineage_of
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import changed
 from scintiflow.registry.lineage import History
+from scintiflow.registry.runs import close_parent
 from scintiflow.registry.traces import traces_of_patient
 from scintiflow.stages.graph import BY_NAME
 
@@ -117,3 +118,11 @@ def test_a_registry_that_does_not_exist_is_empty_and_is_not_created(tmp_path):
     (tmp_path / "mlflow.db").unlink()
     assert History.read().records == []
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_pod_that_saw_no_dvc_file_has_the_versions_that_its_pipeline_pinned(pipeline):
+    versions, pipeline.cohorts = pipeline.cohorts, {}
+    pipeline.run("first")
+    close_parent("FINISHED", {}, {f"cohort.{name}": version for name, version in versions.items()}, [])
+    (ingest,) = (record for record in History.read().records if record.stage == "ingest")
+    assert ingest.cohorts == {name: versions[name] for name in pipeline.params.ingest.cohorts}

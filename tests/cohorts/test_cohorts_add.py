@@ -183,7 +183,7 @@ def test_an_interrupted_run_is_completed_by_the_next(export, tmp_path, monkeypat
     def full_disk(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("scintiflow.cohorts.add.write_json", full_disk)
+    monkeypatch.setattr("scintiflow.cohorts.storing.write_json", full_disk)
     with pytest.raises(ScintiflowError, match="No space"):
         add(export, tmp_path / "cohorts")
     monkeypatch.undo()

@@ -1,5 +1,6 @@
 """Pods fetch a pinned cohort: once, whole or in part, read-only, many at the same time, over a line that breaks."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,23 @@ def test_what_is_not_there_is_named(project, tmp_path, arguments, sentence):
     with pytest.raises(ScintiflowError, match=sentence):
         fetch_cohort(**asked)
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_that_were_altered_in_the_remote_are_refused(tmp_path):
+    project = make_project(tmp_path / "project")
+    write_cohort(project, "first", {"P-1": 1})
+    commit_cohort(project, "first", "First")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(project), str(clone))
+    digest = hashlib.md5((project / "data/cohorts/first/cohort.html").read_bytes()).hexdigest()
+    stored = tmp_path / "project-remote/files/md5" / digest[:2] / digest[2:]
+    stored.chmod(0o644)
+    stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+    with pytest.raises(
+        ScintiflowError, match=r"cohort\.html: cannot be fetched: its content is not what its hash says"
+    ):
+        fetch_cohort(str(clone), "HEAD", "first", tmp_path / "pod")
+    assert not list((tmp_path / "pod").iterdir())
 
 
 def test_pods_that_start_together_share_one_folder(project, tmp_path):

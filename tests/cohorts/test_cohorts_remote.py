@@ -225,4 +225,4 @@ def test_the_command_exits_with_one_when_a_step_fails(project, monkeypatch):
     set_option(project, "url", "s3://cohorts-nobody-made-this/cohorts")
     failed = CliRunner().invoke(app, ["remote", "check"])
     assert failed.exit_code == 1
-    assert "no   write: " in failed.output
+    assert "no   write\n     s3://cohorts-nobody-made-this/cohorts: cannot write: the bucket does" in failed.output

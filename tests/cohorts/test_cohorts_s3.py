@@ -120,6 +120,17 @@ def test_a_pull_that_is_cut_leaves_nothing_broken_and_a_retry_completes(project,
     assert sha256_tree(there) == sha256_tree(project / "data/cohorts/first")
 
 
+def test_an_object_that_was_altered_in_the_bucket_is_not_pulled(project, endpoint):
+    push_cohort(POINTER)
+    bucket = (project / ".dvc/config").read_text().split("s3://")[1].split("/")[0]
+    digest = hashlib.md5((project / "data/cohorts/first/cohort.html").read_bytes()).hexdigest()
+    name = f"cohorts/files/md5/{digest[:2]}/{digest[2:]}"
+    boto3.client("s3", endpoint_url=endpoint).put_object(Bucket=bucket, Key=name, Body=b"<p>fir!t</p>")
+    clone = _clone(project)
+    assert _pull(clone).returncode != 0
+    assert not (clone / "data/cohorts/first/cohort.html").exists()
+
+
 def test_versioning_a_cohort_without_a_bucket_names_the_bucket_and_keeps_what_was_done(project):
     set_option(project, "url", "s3://cohorts-nobody-made-this/cohorts")
     with pytest.raises(ScintiflowError, match="the bucket does not exist"):

@@ -5,8 +5,11 @@ import shutil
 
 import pytest
 from dicom_samples import KEY, PROTOCOL, save_child
+from pydicom import dcmread
+from typer.testing import CliRunner
 from versioned_project import commit_cohort, git, make_project, set_option
 
+from scintiflow.cli import app
 from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.ledger import read_ledger
 from scintiflow.cohorts.versioning import tracked_hashes
@@ -110,6 +113,20 @@ def test_a_cohort_that_was_not_fetched_is_named_before_anything_is_changed(proje
         withdraw_patient(clone, _withdrawal(patient))
     assert "dvc pull data/cohorts/first.dvc" in refusal.value.remedy
     assert not (clone / COHORTS / LIST).exists()
+
+
+def test_the_command_asks_for_the_patient_id_and_never_shows_it(project, patient, monkeypatch, tmp_path):
+    monkeypatch.chdir(project)
+    (tmp_path / "identity.key").write_text(KEY.secret.hex())
+    scan = dcmread(next((tmp_path / "exports/first").glob("child0-*.dcm")), stop_before_pixels=True)
+    issuer, number = str(scan.get("IssuerOfPatientID", "")), str(scan.PatientID)
+    command = ["cohort", "withdraw", "--by", "Data manager", "--key-file", str(tmp_path / "identity.key"), "--no-dvc"]
+    result = CliRunner().invoke(app, command, input=f"{issuer}\n{number}\n")
+    assert result.exit_code == 0
+    assert f"{patient} is withdrawn: 4 objects from first, second" in result.output
+    assert number not in result.output
+    assert "dvc add data/cohorts/second" in result.output
+    assert {patient} == {entry.patient for entry in read_withdrawals(project / COHORTS)}
 
 
 def test_a_list_that_cannot_be_read_stops_every_delivery(project, tmp_path):

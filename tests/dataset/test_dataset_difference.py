@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from versioned_project import commit_cohort, git, make_project, write_cohort
 
 from scintiflow.cli import app
+from scintiflow.cohorts.versions import COHORTS
+from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.dataset.difference import compare, difference_lines
 from scintiflow.dataset.difference_page import difference_page
 from scintiflow.dataset.snapshot import take_snapshot
@@ -114,6 +116,20 @@ def test_a_recipe_that_would_train_on_test_patients_fails_the_command(history, m
     assert leaked
     assert f"LEAK: {len(leaked)} test patients" in result.output
     assert all(patient in page.read_text() for patient in leaked)
+
+
+def test_a_branch_that_brings_a_withdrawn_patient_back_fails_the_command(history, monkeypatch, tmp_path):
+    project, one, two = history
+    own = tmp_path / "own"
+    git(tmp_path, "clone", "--quiet", str(project), str(own))
+    record_withdrawal(own / COHORTS, Withdrawal(patient=PATIENTS[3], by="Data manager", on="2026-11-22"))
+    git(own, "add", "data/cohorts/withdrawn.json")
+    git(own, "commit", "--quiet", "--message", "One withdraws")
+    monkeypatch.chdir(own)
+    assert CliRunner().invoke(app, ["cohort", "diff", two, "HEAD"]).exit_code == 0
+    result = CliRunner().invoke(app, ["cohort", "diff", "HEAD", one])
+    assert result.exit_code == 1
+    assert f"WITHDRAWN: 1 patients of these cohorts have withdrawn: {PATIENTS[3]}" in result.output
 
 
 def test_the_page_is_one_file_that_fetches_nothing_and_runs_nothing(history):

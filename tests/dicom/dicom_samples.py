@@ -47,6 +47,20 @@ HEADER = WholeBodyHeader(
 )
 
 
+def child_header(seed: int, **changes) -> WholeBodyHeader:
+    """What a scan of child number `seed` says, with `changes`."""
+    number = seed + 1
+    own = {
+        "patient_id": f"MRN4711{number:03d}",
+        "patient_name": f"Berra{number}^James Yogi",
+        "study_uid": f"1.2.826.0.1.3680043.8.{number}.1",
+        "series_uid": f"1.2.826.0.1.3680043.8.{number}.2",
+        "instance_uid": f"1.2.826.0.1.3680043.8.{number}.3",
+        "frame_of_reference_uid": f"1.2.826.0.1.3680043.8.{number}.4",
+    }
+    return replace(HEADER, **{**own, **changes})
+
+
 def child_means(seed: int = 0, rows: int = 256, columns: int = 64) -> np.ndarray:
     """Expected counts `[view, row, column]` of a standard scan: a body with hot spots, views not alike."""
     generator = np.random.default_rng(seed)
@@ -71,7 +85,7 @@ def rapid_counts(seed: int = 0) -> np.ndarray:
 
 
 def standard_object(seed: int = 0, **changes) -> Dataset:
-    return whole_body_object(standard_counts(seed), _header(seed, **changes))
+    return whole_body_object(standard_counts(seed), child_header(seed, **changes))
 
 
 def rapid_object(seed: int = 0, minutes_later: float = 15, **changes) -> Dataset:
@@ -83,7 +97,7 @@ def rapid_object(seed: int = 0, minutes_later: float = 15, **changes) -> Dataset
         "series_description": "WB BONE 40 CM/MIN",
         "acquired": HEADER.acquired + timedelta(minutes=minutes_later),
     }
-    return whole_body_object(rapid_counts(seed), _header(seed, **{**values, **changes}))
+    return whole_body_object(rapid_counts(seed), child_header(seed, **{**values, **changes}))
 
 
 def save_child(folder: Path, seed: int, **changes) -> tuple[Path, Path]:
@@ -92,16 +106,3 @@ def save_child(folder: Path, seed: int, **changes) -> tuple[Path, Path]:
     save_object(rapid, rapid_object(seed, **changes))
     save_object(standard, standard_object(seed, **changes))
     return rapid, standard
-
-
-def _header(seed: int, **changes) -> WholeBodyHeader:
-    number = seed + 1
-    own = {
-        "patient_id": f"MRN4711{number:03d}",
-        "patient_name": f"Berra{number}^James Yogi",
-        "study_uid": f"1.2.826.0.1.3680043.8.{number}.1",
-        "series_uid": f"1.2.826.0.1.3680043.8.{number}.2",
-        "instance_uid": f"1.2.826.0.1.3680043.8.{number}.3",
-        "frame_of_reference_uid": f"1.2.826.0.1.3680043.8.{number}.4",
-    }
-    return replace(HEADER, **{**own, **changes})

@@ -1,6 +1,5 @@
 """Nobody can be named from the output; counts and what training needs survive."""
 
-import copy
 import io
 import warnings
 from datetime import timedelta
@@ -9,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_samples import KEY, rapid_object, standard_counts, standard_object
+from keywords import as_dataset, by_keyword
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from scintiflow.dicom import deidentification
@@ -83,6 +83,15 @@ def as_bytes(dataset: Dataset) -> bytes:
     return target.getvalue()
 
 
+def by_pydicom(values: dict, meta: dict) -> bytes:
+    dataset = as_dataset(values)
+    dataset.file_meta = FileMetaDataset(as_dataset(meta))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset["PixelData"].VR = "OW"
+        return object_bytes(dataset)
+
+
 def test_no_planted_identifier_survives(tmp_path, capfd, caplog):
     dataset, planted = planted_object()
     _, anonymous = taken_in(dataset, tmp_path)
@@ -99,8 +108,8 @@ def test_no_planted_identifier_survives(tmp_path, capfd, caplog):
 def test_the_profile_alone_would_leak_so_the_byte_scan_must_see_it(tmp_path, monkeypatch):
     """The last look is independent of the allow-list: with the list open, it refuses."""
     dataset, _ = planted_object()
-    monkeypatch.setattr(deidentification, "pruned", copy.deepcopy)  # the profile must not touch the source
-    monkeypatch.setattr(deidentification, "encoded", object_bytes)  # our own writer refuses most of it by itself
+    monkeypatch.setattr(deidentification, "pruned", lambda source: by_keyword(getattr(source, "dataset", source)))
+    monkeypatch.setattr(deidentification, "encoded", by_pydicom)  # our own writer refuses most of it by itself
     with pytest.raises(Rejection, match=r"DEIDENTIFICATION_FAILED.*an identifier is left"):
         taken_in(dataset, tmp_path)
 

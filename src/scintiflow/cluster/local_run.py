@@ -49,62 +49,68 @@ class Outcome:
     seconds: float
 
 
-def retrain_locally(
-    params: Params,
-    root: Path,
-    console: Console,
-    arguments: dict[str, str],
-    again: tuple[str, ...],
-    tags: dict[str, str],
-    diff: bytes,
-    claimed_run: str | None,
-) -> Outcome:
-    """Run the retrain pipeline with kfp.local under `root`; the environment names the run (`retraining`).
+@dataclass(frozen=True)
+class Order:
+    """A retrain that was planned and claimed, for whoever carries it out: this machine or a cluster.
 
-    Args:
+    Attributes:
         arguments: of the pipeline.
         again: stages that run even if nothing has changed.
         tags: provenance, kept with the MLflow parent run.
         diff: what differs from the commit, kept as `changes.diff`; b'' for a clean tree.
-        claimed_run: id of the parent run, if it is open already; it is told at times that the run goes on.
+        claimed_run: id of the open MLflow parent run, which wants a sign of life at times (`claims.keep_alive`);
+            None where no stage will run.
+    """
+
+    params: Params
+    arguments: dict[str, str]
+    again: tuple[str, ...]
+    tags: dict[str, str]
+    diff: bytes
+    claimed_run: str | None
+
+
+def retrain_locally(order: Order, root: Path, console: Console) -> Outcome:
+    """Run the retrain pipeline with kfp.local under `root`; the environment names the run (`retraining`).
 
     Raises ScintiflowError when a stage refuses its input, StageError when one breaks; the MLflow
     parent run is FAILED in both cases.
     """
     started = time.monotonic()
-    for stage in again:
+    params = order.params.model_dump()
+    for stage in order.again:
         _forget(stage, cache_root(root))
     folder = root / STATE / "runs" / os.environ[PIPELINE_RUN]
     folder.mkdir(parents=True)
     request = {
-        "arguments": arguments,
+        "arguments": order.arguments,
         "pipeline_root": str(root / STATE / "pipeline"),
         "cache_root": str(cache_root(root)),
         "result": str(folder / "result.json"),
     }
     write_json(folder / "request.json", request)
-    write_json(folder / RECIPE, params.model_dump(by_alias=True))
+    write_json(folder / RECIPE, order.params.model_dump(by_alias=True))
     kept = [folder / RECIPE]
-    if diff:
+    if order.diff:
         kept.append(folder / CHANGES)
-        kept[-1].write_bytes(diff)
+        kept[-1].write_bytes(order.diff)
 
     log = folder / "pipeline.log"
     try:
         with StageBoard(folder / "events.jsonl", console) as board:
-            succeeded = run_process(folder, log, root, board, claimed_run)
+            succeeded = run_process(folder, log, root, board, order.claimed_run)
             if succeeded:
                 board.succeed()
     except KeyboardInterrupt:
-        close_parent("KILLED", params.model_dump(), tags, [*kept, log])
+        close_parent("KILLED", params, order.tags, [*kept, log])
         raise
     if not succeeded:
-        close_parent("FAILED", params.model_dump(), tags, [*kept, log])
+        close_parent("FAILED", params, order.tags, [*kept, log])
         raise failure_of(board.failure, log)
 
     outputs = {name: Path(path) for name, path in read_json(folder / "result.json").items()}
     report = outputs["restored"] / "report.html"
-    parent = close_parent("FINISHED", params.model_dump(), tags, [*kept, report, log])
+    parent = close_parent("FINISHED", params, order.tags, [*kept, report, log])
     return Outcome(
         registration=read_json(outputs["registration"] / "registration.json"),
         report=report,

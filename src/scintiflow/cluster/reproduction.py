@@ -63,13 +63,13 @@ def find_original(target: str, history: History) -> Original:
     tags = tagged(model.tags, PREFIX)
     run_id = tags.get("pipeline_run_id", "")
     recipe = recipe_of(run_id) if run_id else {}
-    if not recipe:
+    stages = history.of_pipeline(run_id) | history.lineage(model)
+    if not recipe or "register" not in stages:
         raise ScintiflowError(
-            "the run that made it kept no recipe",
+            "the run that made it kept no recipe, or is gone",
             where=target,
             remedy="Only models of `scintiflow retrain` can be made again; `scintiflow lineage` tells what is known",
         )
-    stages = history.of_pipeline(run_id) | history.lineage(model)
     return Original(
         model=model,
         run_id=run_id,

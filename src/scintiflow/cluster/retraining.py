@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from scintiflow.cluster.local_cache import STATE
-from scintiflow.cluster.local_run import Outcome, retrain_locally
+from scintiflow.cluster.local_run import Order, Outcome, retrain_locally
 from scintiflow.cluster.plan_display import show_stages_to_run
 from scintiflow.cluster.planning import NOTHING, Plan, make_plan
 from scintiflow.errors import ScintiflowError
@@ -84,8 +84,8 @@ def _retrain(
                 return Skipped(sentence)
             raise ScintiflowError(sentence, where=surroundings().experiment, remedy="Wait for it, or stop it")
         run_id = claimed
-    # The seam: a cluster would get the same plan, claim and tags.
-    outcome = retrain_locally(params, root, console, plan.arguments, again, tags, plan.tree.diff, run_id)
+    order = Order(params, plan.arguments, again, tags, plan.tree.diff, run_id)
+    outcome = retrain_locally(order, root, console)
     if "register" in outcome.ran:
         registration = outcome.registration
         tag_version(

@@ -4,34 +4,23 @@ The commit point is cohort.json: objects are written before it and removed after
 at all, so that an interrupted run leaves the cohort as it was, and the next run completes the work.
 """
 
-import errno
 import os
 import re
-import shutil
-import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from scintiflow.cohorts.intake import Earlier, Job, take_in_all, walk
 from scintiflow.cohorts.joining import join_views
 from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger, Override, overruled_codes, read_ledger
-from scintiflow.cohorts.report import REPORT, render_report
 from scintiflow.cohorts.settling import settle
+from scintiflow.cohorts.storing import is_complete, locked, staging_folder, write_cohort
 from scintiflow.cohorts.withdrawals import withdrawn_patients, without_withdrawn
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import sha256_file, whole_file, write_json
 from scintiflow.params import Protocol
 
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-STAGING = ".staging-"  # then the cohort's name and '@', which no name holds
-OURS = (".dcm", ".json", ".html")  # what this module writes: nothing else is ever removed
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -97,8 +86,9 @@ def update_cohort(
     `decide` is given the record as it was and returns further overrides; it may raise.
     """
     folder = cohorts / name
+    workers = workers or os.cpu_count() or 1
     _check_name(name)
-    with locked(cohorts, name, dry_run), _staging(cohorts, name, dry_run) as staging:
+    with locked(cohorts, name, dry_run), staging_folder(cohorts, name, dry_run) as staging:
         before = read_ledger(folder) if (folder / LEDGER).exists() else None
         _check_key(before, key, folder)
         overrides = _without_repetition([*(before.overrides if before else ()), *decide(before)])
@@ -122,9 +112,9 @@ def update_cohort(
             ),
             overrides=overrides,
         )
-        changed = before is None or before.to_json() != ledger.to_json() or not _is_complete(folder, ledger, intact)
+        changed = before is None or before.to_json() != ledger.to_json() or not is_complete(folder, ledger, intact)
         if changed and not dry_run:
-            write_cohort(folder, ledger, staged, intact)
+            write_cohort(folder, ledger, staged, intact, workers)
     return CohortReport(
         folder=folder, ledger=ledger, walked=len(paths), changed=changed, dry_run=dry_run, locations=locations
     )
@@ -187,60 +177,10 @@ def _check_key(before: Ledger | None, key: IdentityKey, folder: Path) -> None:
         )
 
 
-@contextmanager
-def locked(cohorts: Path, name: str, dry_run: bool = False) -> Iterator[None]:
-    """One writer for each cohort; a disk that is full or read-only becomes one clear sentence."""
-    if dry_run:
-        yield
-        return
-    try:
-        cohorts.mkdir(parents=True, exist_ok=True)
-        with FileLock(cohorts / f".{name}.lock", timeout=0):
-            yield
-    except Timeout:
-        raise ScintiflowError(
-            "another run is adding to this cohort", where=cohorts / name, remedy="Wait until it has ended"
-        ) from None
-    except OSError as error:
-        if error.errno not in CANNOT_WRITE:
-            raise
-        raise ScintiflowError(
-            f"cannot be written to: {os.strerror(error.errno or 0)}",
-            where=cohorts,
-            remedy="Give space and write permission, then run the same command again; the cohort is as it was",
-        ) from None
-
-
-@contextmanager
-def _staging(cohorts: Path, name: str, dry_run: bool) -> Iterator[Path]:
-    """A folder for de-identified objects before they are paired; what a killed run left is removed."""
-    if dry_run:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
-        return
-    for abandoned in cohorts.glob(f"{STAGING}{name}@*"):
-        _remove_abandoned(abandoned)
-    staging = Path(tempfile.mkdtemp(prefix=f"{STAGING}{name}@", dir=cohorts))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _remove_abandoned(staging: Path) -> None:
-    """What a killed run left; its workers may still be writing their last file."""
-    for _ in range(20):
-        shutil.rmtree(staging, ignore_errors=True)
-        if not staging.exists():
-            return
-        time.sleep(0.1)
-
-
 def _taken_in(
-    jobs: list[Job], key: IdentityKey, staging: Path, workers: int | None, dry_run: bool, earlier: Earlier
+    jobs: list[Job], key: IdentityKey, staging: Path, workers: int, dry_run: bool, earlier: Earlier
 ) -> tuple[list[Entry], dict[str, Path], dict[str, list[Path]], set[str]]:
     """Entries, staged objects by their SHA-256, places in the export, and the cohort's objects found unaltered."""
-    workers = max(1, min(workers or os.cpu_count() or 1, len(jobs)))
     entries: list[Entry] = []
     staged: dict[str, Path] = {}
     locations: dict[str, list[Path]] = defaultdict(list)
@@ -253,56 +193,3 @@ def _taken_in(
         if intake.known:
             intact.add(str(intake.entry.path))
     return entries, staged, {sha256: sorted(found) for sha256, found in sorted(locations.items())}, intact
-
-
-def _kept(ledger: Ledger) -> list[tuple[str, Entry]]:
-    return [(entry.path, entry) for entry in ledger.entries if entry.is_kept and entry.path]
-
-
-def _is_complete(folder: Path, ledger: Ledger, intact: set[str]) -> bool:
-    """True if `folder` holds the objects of the ledger, unaltered, the page, and nothing else of ours.
-
-    `intact`: objects that this run has already found unaltered.
-    """
-    kept = dict(_kept(ledger))
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name.endswith(OURS)}
-    return present == {*kept, LEDGER, REPORT} and all(
-        path in intact or sha256_file(folder / path) == entry.object_sha256 for path, entry in kept.items()
-    )
-
-
-def write_cohort(folder: Path, ledger: Ledger, staged: dict[str, Path], intact: set[str]) -> None:
-    """Bring `folder` to what `ledger` says; objects that are not in it any more go last.
-
-    `staged`: new objects by their SHA-256. `intact`: paths of objects known to be as they should be.
-    """
-    for path, entry in dict(_kept(ledger)).items():
-        target = folder / path
-        if path in intact:
-            continue
-        if target.is_file() and sha256_file(target) == entry.object_sha256:
-            continue
-        if entry.object_sha256 not in staged:
-            raise ScintiflowError(
-                "an object of an earlier delivery is missing or altered",
-                where=target,
-                remedy="Fetch the cohort again with `dvc pull`, or add (or name) the file it was made from as well",
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged[entry.object_sha256].chmod(0o644)
-        staged[entry.object_sha256].replace(target)
-    os.sync()  # once for all objects, before the record that names them
-    with whole_file(folder / REPORT) as partial:
-        partial.write_text(render_report(folder, ledger), encoding="utf-8")
-    write_json(folder / LEDGER, ledger.to_json())
-    _remove_others(folder, {LEDGER, REPORT, *(path for path, _ in _kept(ledger))})
-
-
-def _remove_others(folder: Path, kept: set[str]) -> None:
-    """Objects that are no longer part of the cohort, what a killed run left, and folders that became empty."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path.relative_to(folder).as_posix() not in kept and path.name.endswith(OURS):
-            path.unlink()

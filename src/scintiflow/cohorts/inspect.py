@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom.dataset import Dataset
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +17,7 @@ from scintiflow.cohorts.intake import LONGEST_SECONDS_PER_FILE, walk
 from scintiflow.cohorts.wording import shown_path
 from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom import header
+from scintiflow.dicom.attributes import Attributes
 from scintiflow.dicom.opening import open_object, silenced
 from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames
 from scintiflow.dicom.reading import scan_of
@@ -50,7 +50,7 @@ def inspect_file(path: Path) -> Inspection:
     for name, look in FACTS.items():
         try:
             with silenced():
-                facts[name] = look(opened.dataset, warnings)
+                facts[name] = look(opened.attributes, warnings)
         except Rejection as rejection:
             facts[name] = f"{UNKNOWN} ({rejection.code})"
             objections.append(rejection.code)
@@ -117,48 +117,48 @@ def _explained(all_seen: Iterator[Inspection]) -> Iterator[str]:
         yield f"{warning}: {Notice[warning].value}."
 
 
-def _vendor(dataset: Dataset, warnings: set[str]) -> str:
+def _vendor(dataset: Attributes, warnings: set[str]) -> str:
     return header.scanner(dataset)
 
 
-def _views(dataset: Dataset, warnings: set[str]) -> str:
+def _views(dataset: Attributes, warnings: set[str]) -> str:
     all_frames = int(dataset.get("NumberOfFrames") or 1)
     frames = photopeak_frames(dataset, all_frames, warnings)
     return ", ".join(view or UNKNOWN for view in find_views(dataset, frames, all_frames, warnings))
 
 
-def _velocity(dataset: Dataset, warnings: set[str]) -> str:
+def _velocity(dataset: Attributes, warnings: set[str]) -> str:
     velocity, inferred = header.table_velocity(dataset, warnings)
     source = "inferred from length and duration" if inferred else "read"
     return f"{velocity:.3f} mm/s = {velocity * 6:.1f} cm/min, {source}"
 
 
-def _counts(dataset: Dataset, warnings: set[str]) -> str:
+def _counts(dataset: Attributes, warnings: set[str]) -> str:
     check_transfer_syntax(dataset)
     frames = decode_frames(dataset)
     sums = ", ".join(f"{int(frame.sum(dtype=np.int64)):,}" for frame in frames)
     return f"{sums} (largest {int(frames.max())})"
 
 
-def _matrix(dataset: Dataset, warnings: set[str]) -> str:
-    return f"{int(dataset.get('NumberOfFrames') or 1)} x {int(dataset.Rows)} x {int(dataset.Columns)}"
+def _matrix(dataset: Attributes, warnings: set[str]) -> str:
+    return f"{int(dataset.get('NumberOfFrames') or 1)} x {int(dataset.get('Rows'))} x {int(dataset.get('Columns'))}"
 
 
-def _spacing(dataset: Dataset, warnings: set[str]) -> str:
+def _spacing(dataset: Attributes, warnings: set[str]) -> str:
     return f"{header.pixel_spacing(dataset):g} mm"
 
 
-def _age(dataset: Dataset, warnings: set[str]) -> str:
+def _age(dataset: Attributes, warnings: set[str]) -> str:
     age = header.age_years(dataset, header.acquired(dataset, warnings), warnings)
     return UNKNOWN if age is None else f"{age:.1f} years"
 
 
-def _isotope(dataset: Dataset, warnings: set[str]) -> str:
+def _isotope(dataset: Attributes, warnings: set[str]) -> str:
     header.check_radionuclide(dataset)
     return "technetium-99m" if header.names_radionuclide(dataset) else "not named"
 
 
-FACTS: dict[str, Callable[[Dataset, set[str]], str]] = {
+FACTS: dict[str, Callable[[Attributes, set[str]], str]] = {
     "vendor": _vendor,
     "views": _views,
     "velocity": _velocity,

@@ -18,7 +18,7 @@ from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom import header
 from scintiflow.dicom.deidentification import deidentified_file
 from scintiflow.dicom.identity import IdentityKey
-from scintiflow.dicom.opening import LARGEST_FILE_BYTES, Opened, parse, read_regular_file, untrusted
+from scintiflow.dicom.opening import LARGEST_FILE_BYTES, Opened, parse, read_regular_file, silenced, untrusted
 from scintiflow.dicom.reading import scan_of
 from scintiflow.dicom.reasons import Outcome, Reason, Rejection
 from scintiflow.files import sha256_file
@@ -94,13 +94,14 @@ def take_in(
         return Intake(entry, known=True)
     overruled = frozenset(Reason[code] for code in job.overruled.get(sha256, ()))
     try:
-        opened = Opened(parse(content), sha256)
-        scan = scan_of(opened, overruled)
-        patient_check = _patient_check(opened, key)
-        written = deidentified_file(opened, scan, key, overruled)
-        readable = scan_of(Opened(parse(written), ""))  # what everybody after us reads; it holds no identity
-        if not np.array_equal(readable.counts, scan.counts):
-            raise Rejection(Reason.DEIDENTIFICATION_FAILED, "counts changed")
+        with silenced():
+            opened = Opened(parse(content), sha256)
+            scan = scan_of(opened, overruled)
+            patient_check = _patient_check(opened, key)
+            written = deidentified_file(opened, scan, key, overruled)
+            readable = scan_of(Opened(parse(written), ""))  # what everybody after us reads; it holds no identity
+            if not np.array_equal(readable.counts, scan.counts):
+                raise Rejection(Reason.DEIDENTIFICATION_FAILED, "counts changed")
     except Rejection as rejection:
         if rejection.reason is Reason.NOT_DICOM and job.path.suffix.lower() in DICOM_SUFFIXES:
             rejection = Rejection(Reason.CORRUPT, "named like a DICOM file")
@@ -138,7 +139,7 @@ def take_in_all(
     work = supervised(
         partial(take_in, key=key, staging=staging, only_halves=only_halves, earlier=earlier),
         jobs,
-        workers=workers,
+        workers=min(workers, len(jobs)),
         seconds=LONGEST_SECONDS_PER_FILE,
         preload=__name__,
     )
@@ -162,7 +163,7 @@ def _lost(path: Path, why: Lost) -> Intake:
 def _patient_check(opened: Opened, key: IdentityKey) -> str:
     """A mark of birth date and sex; empty if the object does not give both."""
     with untrusted():
-        born, sex = (header.text(opened.dataset, name) for name in ("PatientBirthDate", "PatientSex"))
+        born, sex = (header.text(opened.attributes, name) for name in ("PatientBirthDate", "PatientSex"))
     return key.check("birth", born, sex) if born.strip("0") and sex else ""
 
 

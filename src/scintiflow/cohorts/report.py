@@ -1,21 +1,16 @@
 """One self-contained page about a cohort: outcomes, reasons with remedies, pictures of the pairs."""
 
-import base64
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
-from PIL import Image
 
-from scintiflow.cohorts.ledger import Entry, Ledger
+from scintiflow.cohorts.ledger import Ledger
+from scintiflow.cohorts.pictures import WHITE_COUNTS, draw_pairs
 from scintiflow.dicom.pairing import pair_scans
-from scintiflow.dicom.reading import read_scan
 from scintiflow.params import Protocol
 
 REPORT = "cohort.html"
 PICTURED_PAIRS = 200  # of more the page would be too large to open
-WHITE_COUNTS = 40.0  # counts per pixel shown as black on a square-root scale, the same for every scan
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -67,47 +62,28 @@ pairs are pictured.</p>{% endif %}
 """
 
 
-def render_report(folder: Path, ledger: Ledger) -> str:
+def render_report(folder: Path, ledger: Ledger, workers: int = 1) -> str:
     """HTML of the cohort in `folder`; every cell is escaped, scripts are forbidden, nothing is fetched."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     return environment.from_string(PAGE).render(
-        record=ledger.to_json(), pictures=_pictures(folder, ledger), white=f"{WHITE_COUNTS:g}"
+        record=ledger.to_json(), pictures=_pictures(folder, ledger, workers), white=f"{WHITE_COUNTS:g}"
     )
 
 
-def _pictures(folder: Path, ledger: Ledger) -> list[dict[str, str]]:
-    accepted: dict[str, Entry] = {
+def _pictures(folder: Path, ledger: Ledger, workers: int) -> list[dict[str, str]]:
+    accepted = {
         entry.scan.instance_uid: entry for entry in ledger.entries if entry.outcome == "accepted" and entry.scan
     }
-    scans = [entry.scan for entry in accepted.values() if entry.scan]
-    pairs = pair_scans(scans, Protocol.model_validate(ledger.protocol)).pairs[:PICTURED_PAIRS]
-    pictures = []
-    for pair in pairs:
-        rapid, standard = (
-            read_scan(folder / str(accepted[scan.instance_uid].path)).counts for scan in (pair.rapid, pair.standard)
-        )
-        age = "age unknown" if pair.rapid.age_years is None else f"{pair.rapid.age_years:.1f} years"
-        pictures.append(
-            {
-                "png": _png(np.hstack([*_grey(rapid, pair.count_ratio), *_grey(standard, 1.0)])),
-                "patient": pair.rapid.patient,
-                "age": age,
-                "ratio": f"{pair.count_ratio:.3f}",
-            }
-        )
-    return pictures
-
-
-def _grey(counts: np.ndarray, factor: float) -> np.ndarray:
-    """Grey values of counts times `factor`, dark where there are counts, as bone scans are read."""
-    every_count = np.arange(int(counts.max()) + 1)  # far fewer than there are pixels
-    grey = 255 * (1 - np.sqrt(np.clip(every_count * factor / WHITE_COUNTS, 0, 1)))
-    return grey.astype(np.uint8)[counts]
-
-
-def _png(grey: np.ndarray) -> str:
-    """Base64 of a picture of a quarter of the height and width."""
-    picture = Image.fromarray(grey).reduce(4)
-    target = BytesIO()
-    picture.save(target, format="PNG", optimize=True)
-    return base64.b64encode(target.getvalue()).decode()
+    scans = [entry.summary for entry in accepted.values()]
+    pairs = list(pair_scans(scans, Protocol.model_validate(ledger.protocol)).pairs[:PICTURED_PAIRS])
+    objects = {uid: folder / str(entry.path) for uid, entry in accepted.items()}
+    return [
+        {
+            "png": png,
+            "patient": pair.rapid.patient,
+            "age": "age unknown" if pair.rapid.age_years is None else f"{pair.rapid.age_years:.1f} years",
+            "ratio": f"{pair.count_ratio:.3f}",
+        }
+        for pair, png in zip(pairs, draw_pairs(pairs, objects, workers), strict=True)
+        if png
+    ]

@@ -45,6 +45,6 @@ def push_cohort(pointer: Path, project: Path = Path()) -> None:
             if step.error is not None:
                 remedy = f"{step.error.remedy}. {AGAIN}"
                 raise ScintiflowError(
-                    f"{refused.reason}; {step.error.reason}", where=pointer, remedy=remedy
+                    f"is written but not pushed: {step.error.reason}", where=pointer, remedy=remedy
                 ) from None
         raise ScintiflowError(f"{refused.reason}, though the remote works now", where=pointer, remedy=AGAIN) from None

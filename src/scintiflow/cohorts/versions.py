@@ -97,6 +97,12 @@ def versions_over_time(project: Path) -> list[tuple[str, CohortVersion]]:
     return [(commit, version) for version, commit in first.items()]
 
 
+def files_at(project: Path, revision: str, folder: Path) -> list[str]:
+    """Files and folders in `folder` that git tracks at a revision; [] if there is no such folder."""
+    sha = resolve_revision(project, revision)
+    return git_output(project, "ls-tree", "--name-only", sha, f"{folder.as_posix()}/").splitlines()
+
+
 def file_at(project: Path, revision: str | None, path: Path) -> str:
     """The text of a file that git tracks, at a revision or in the working tree. Raises ScintiflowError."""
     if revision is not None:
@@ -141,10 +147,8 @@ def _pointers(project: Path, revision: str | None) -> list[tuple[str, Path, str]
         return [
             (path.stem, COHORTS / path.name, path.read_text(encoding="utf-8")) for path in found if path.is_file()
         ]
-    sha = resolve_revision(project, revision)
-    listed = git_output(project, "ls-tree", "--name-only", sha, f"{COHORTS.as_posix()}/").splitlines()
-    paths = [Path(line) for line in listed if line.endswith(POINTER)]
-    return [(path.stem, path, git_output(project, "show", f"{sha}:./{path.as_posix()}")) for path in paths]
+    paths = [Path(line) for line in files_at(project, revision, COHORTS) if line.endswith(POINTER)]
+    return [(path.stem, path, file_at(project, revision, path)) for path in paths]
 
 
 def _parsed(name: str, content: str, where: str | Path) -> CohortVersion:

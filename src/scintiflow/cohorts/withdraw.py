@@ -7,9 +7,9 @@ what follows is interrupted; running the same command again completes it.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scintiflow.cohorts.add import locked, write_cohort
 from scintiflow.cohorts.ledger import LEDGER, read_ledger
 from scintiflow.cohorts.report import REPORT
+from scintiflow.cohorts.storing import locked, write_cohort
 from scintiflow.cohorts.versioning import erase_objects, tracked_hashes
 from scintiflow.cohorts.versions import COHORTS, CohortVersion, cohort_record, cohort_versions, versions_over_time
 from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal, without_withdrawn
@@ -145,5 +145,5 @@ def _removed_from(cohorts: Path, name: str, patient: str) -> int:
                 where=folder,
                 remedy=f"Fetch them with `dvc pull {folder}.dvc`, then run the same command again",
             )
-        write_cohort(folder, after, {}, kept)
+        write_cohort(folder, after, {}, kept, workers=1)
     return len({entry.path for entry in before.entries if entry.is_kept} - kept)

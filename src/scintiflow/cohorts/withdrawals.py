@@ -4,14 +4,16 @@ The list holds pseudonyms. What a record keeps of a withdrawn patient is the SHA
 code WITHDRAWN, so that the same export may come again and stays without the patient.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import Entry
+from scintiflow.cohorts.versions import COHORTS, file_at, files_at
 from scintiflow.dicom.reasons import Reason
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import read_json, write_json
+from scintiflow.files import write_json
 
 LIST = "withdrawn.json"  # beside the cohorts
 
@@ -31,13 +33,18 @@ def read_withdrawals(cohorts: Path) -> tuple[Withdrawal, ...]:
     if not path.exists():
         return ()
     try:
-        return tuple(Withdrawal(**values) for values in read_json(path))
-    except (OSError, TypeError, ValueError):
-        raise ScintiflowError(
-            "the list of withdrawn patients cannot be read",
-            where=path,
-            remedy="Restore it with git; nothing is added before it can be read",
-        ) from None
+        return _parsed(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise _unreadable(path) from error
+
+
+def withdrawals_at(project: Path, revision: str | None) -> tuple[Withdrawal, ...]:
+    """The list at a git revision (None: the working tree); () where there is none."""
+    if revision is None:
+        return read_withdrawals(project / COHORTS)
+    if (COHORTS / LIST).as_posix() not in files_at(project, revision, COHORTS):
+        return ()
+    return _parsed(file_at(project, revision, COHORTS / LIST), f"{revision}:{COHORTS / LIST}")
 
 
 def withdrawn_patients(cohorts: Path) -> frozenset[str]:
@@ -60,3 +67,18 @@ def without_withdrawn(entries: Iterable[Entry], patients: frozenset[str]) -> lis
         else entry
         for entry in entries
     ]
+
+
+def _parsed(text: str, where: str | Path) -> tuple[Withdrawal, ...]:
+    try:
+        return tuple(Withdrawal(**values) for values in json.loads(text))
+    except (TypeError, ValueError):
+        raise _unreadable(where) from None
+
+
+def _unreadable(where: str | Path) -> ScintiflowError:
+    return ScintiflowError(
+        "the list of withdrawn patients cannot be read",
+        where=where,
+        remedy="Restore it with git; nothing is added before it can be read",
+    )

@@ -1,15 +1,19 @@
 """Work on untrusted files in processes that may die, hang or run out of memory without harm to the rest.
 
 Each process works on one file at a time and the parent knows on which, so a lost process costs its own
-file and nothing else. `concurrent.futures` cannot do that: one death breaks its whole pool.
+file and nothing else. `concurrent.futures` cannot do that: one death breaks its whole pool. It holds the
+next file already, so that it need not wait while the parent is busy.
 """
 
 import ctypes
 import resource
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
@@ -17,6 +21,7 @@ from typing import Generic, TypeVar
 LARGEST_PROCESS_BYTES = 2 * 2**30
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
 KEPT_BYTES = 32 * 2**20  # larger blocks go back to the system at once
+HELD = 2  # items in a process: the one it works on and the next
 START_SECONDS = 120.0  # for importing everything on a busy machine
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,7 +39,7 @@ class _Worker(Generic[T]):
     process: BaseProcess
     link: connection.Connection
     deadline: float
-    items: list[T] = field(default_factory=list)  # the one it works on; empty while it starts
+    items: deque[T] = field(default_factory=deque)  # the first is the one it works on; empty while it starts
 
     def stop(self) -> None:
         self.link.close()
@@ -53,6 +58,7 @@ def supervised(
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", preload])
     waiting = iter(items)
+    returned: deque[T] = deque()  # held by a process that was lost before it began with them
     running: dict[connection.Connection, _Worker[T]] = {}
 
     def start() -> None:
@@ -63,14 +69,22 @@ def supervised(
         running[here] = _Worker(process, here, time.monotonic() + START_SECONDS)
 
     def occupy(worker: _Worker[T]) -> None:
-        """Give the worker its next item, or let it go."""
-        try:
-            worker.items = [next(waiting)]
-        except StopIteration:
-            running.pop(worker.link).stop()
-            return
+        """Give the worker its next items, or let it go."""
         worker.deadline = time.monotonic() + seconds
-        worker.link.send(worker.items[0])
+        while len(worker.items) < HELD and (following := returned or list(islice(waiting, 1))):
+            worker.items.append(following.pop())
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has just died, which is noticed below
+                worker.link.send(worker.items[-1])
+        if not worker.items:
+            running.pop(worker.link).stop()
+
+    def replace(worker: _Worker[T], why: Lost) -> tuple[T, Lost]:
+        running.pop(worker.link).stop()
+        if not worker.items:
+            raise RuntimeError(f"a worker process cannot start: {why.value}")
+        returned.extend(list(worker.items)[1:])
+        start()
+        return worker.items[0], why
 
     try:
         for _ in range(workers):
@@ -79,15 +93,14 @@ def supervised(
             patience = max(0.0, min(worker.deadline for worker in running.values()) - time.monotonic())
             for link in connection.wait(list(running), patience):
                 worker = running[link]  # type: ignore[index]
-                done = worker.items
                 try:
                     result, error = worker.link.recv()
                 except (EOFError, ConnectionResetError):
-                    yield from _replaced(running.pop(worker.link), Lost.DIED)
-                    start()
+                    yield replace(worker, Lost.DIED)
                     continue
                 if error is not None:
                     raise error
+                done = [worker.items.popleft()] if worker.items else []  # else it has only said that it is ready
                 occupy(worker)
                 if done:
                     yield done[0], result
@@ -95,18 +108,10 @@ def supervised(
             for worker in [
                 worker for worker in running.values() if worker.deadline <= now and not worker.link.poll()
             ]:
-                yield from _replaced(running.pop(worker.link), Lost.LATE)
-                start()
+                yield replace(worker, Lost.LATE)
     finally:
         for worker in running.values():
             worker.stop()
-
-
-def _replaced(worker: _Worker[T], why: Lost) -> Iterator[tuple[T, Lost]]:
-    worker.stop()
-    if not worker.items:
-        raise RuntimeError(f"a worker process cannot start: {why.value}")
-    yield worker.items[0], why
 
 
 def _keep_freed_memory() -> None:

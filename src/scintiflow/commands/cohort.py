@@ -118,7 +118,7 @@ def diff(
         with whole_file(html) as partial:
             partial.write_text(difference_page(difference), encoding="utf-8")
         typer.echo(f"Page: {html}")
-    if difference.leaked:
+    if difference.must_not_be_merged:
         raise typer.Exit(1)
 
 
@@ -137,6 +137,7 @@ def withdraw(
     """Remove a patient from every cohort, for good; list the versions that must not be trained on any more."""
     from datetime import date
 
+    from scintiflow.cluster.withdrawal import retrain_lines
     from scintiflow.cohorts.tracking import track_cohort, tracking_steps
     from scintiflow.cohorts.versions import COHORTS
     from scintiflow.cohorts.withdraw import erase_past, withdraw_patient
@@ -149,6 +150,8 @@ def withdraw(
         patient = load_key(key_file).patient(issuer, typer.prompt("Patient ID (not shown)", hide_input=True))
     done = withdraw_patient(Path.cwd(), Withdrawal(patient=patient, by=by, on=date.today().isoformat()))
     for line in withdrawn_lines(done):
+        typer.echo(line)
+    for line in retrain_lines(patient):
         typer.echo(line)
     for name in done.cohorts:
         for line in tracking_steps(COHORTS / name) if no_dvc else track_cohort(COHORTS / name):

@@ -31,6 +31,8 @@ def check(
 
     steps = check_remote(Path.cwd(), read_only)
     for step in steps:
-        typer.echo(f"{'no ' if step.error else 'yes'}  {step.title}" + (f": {step.error}" if step.error else ""))
+        typer.echo(f"{'no ' if step.error else 'yes'}  {step.title}")
+        if step.error:
+            typer.echo(f"     {step.error}")
     if any(step.error for step in steps):
         raise typer.Exit(1)

@@ -21,6 +21,7 @@ class Difference:
         moved: patients of both revisions whose split differs, as (patient, before, after).
         leaked: those of them that were test patients and would become training or validation patients.
         test_patients_kept: that were and are test patients.
+        brought_back: patients of the later revision whose data were withdrawn by either.
     """
 
     before: Snapshot
@@ -34,6 +35,7 @@ class Difference:
     moved: tuple[tuple[str, str, str], ...]
     leaked: tuple[str, ...]
     test_patients_kept: int
+    brought_back: tuple[str, ...]
 
     @property
     def splits(self) -> dict[str, tuple[int, int]]:
@@ -56,6 +58,11 @@ class Difference:
             for scanner in patient.scanners
         }
         return self._counted(sorted(seen), lambda patient: [scanner or UNKNOWN for scanner in patient.scanners])
+
+    @property
+    def must_not_be_merged(self) -> bool:
+        """True if test patients would be trained on, or withdrawn patients are there."""
+        return bool(self.leaked or self.brought_back)
 
     @property
     def is_empty(self) -> bool:
@@ -85,6 +92,7 @@ def compare(before: Snapshot, after: Snapshot) -> Difference:
         if before.patients[patient].split != after.patients[patient].split
     )
     old, new = _studies(before), _studies(after)
+    withdrawn = before.withdrawn | after.withdrawn
     return Difference(
         before=before,
         after=after,
@@ -101,6 +109,7 @@ def compare(before: Snapshot, after: Snapshot) -> Difference:
         test_patients_kept=sum(
             before.patients[patient].split == after.patients[patient].split == "test" for patient in both
         ),
+        brought_back=tuple(sorted(withdrawn & after.patients.keys())),
     )
 
 
@@ -160,13 +169,21 @@ def cohort_lines(difference: Difference) -> list[str]:
 
 
 def verdict(difference: Difference) -> str:
-    """One sentence about the test patients, who must never be trained on."""
+    """Whether anybody is trained on who must not be: test patients and those whose data were withdrawn."""
+    if difference.brought_back:
+        shown = ", ".join(difference.brought_back[:LISTED])
+        return (
+            f"WITHDRAWN: {len(difference.brought_back)} patients of these cohorts have withdrawn: {shown}. "
+            "Run `scintiflow cohort withdraw` for each of them again."
+        )
     if difference.leaked:
         shown = ", ".join(difference.leaked[:LISTED])
         return (
             f"LEAK: {len(difference.leaked)} test patients would be trained on or tuned on: {shown}. "
             "ingest.split must stay as it was."
         )
+    if not difference.test_patients_kept:
+        return "No test patient becomes a training patient: the revisions have no test patient in common."
     moved = f", {len(difference.moved)} other patients change their split" if difference.moved else ""
     return (
         f"No test patient becomes a training patient: each of the {difference.test_patients_kept} test patients "

@@ -31,7 +31,7 @@ summary{cursor:pointer;color:#1f5f99}
 <h1>What changes in the cohorts</h1>
 <p class="soft">From <code>{{ d.before.revision }}</code> ({{ d.before.asked_for }})<br>
 to <code>{{ d.after.revision }}</code> ({{ d.after.asked_for }})</p>
-<p class="verdict{{ ' bad' if d.leaked }}">{{ verdict }}</p>
+<p class="verdict{{ ' bad' if d.must_not_be_merged }}">{{ verdict }}</p>
 <div class="cards">
 {% for what in ('patients', 'studies') %}{% for change in changes %}<div class="card">
 <b>{{ d[what ~ '_' ~ change]|length }}</b><span>{{ what }} {{ change }}</span></div>

@@ -12,6 +12,7 @@ from scintiflow.cohorts.versions import (
     file_at,
     resolve_revision,
 )
+from scintiflow.cohorts.withdrawals import withdrawals_at
 from scintiflow.dataset.packing import study_name
 from scintiflow.dataset.split import split_of
 from scintiflow.dicom.pairing import pair_scans
@@ -50,6 +51,7 @@ class Snapshot:
         trained: cohorts that the recipe of this revision trains on (`ingest.cohorts`) and that are there.
         patients: of those, by pseudonym.
         waiting: scans of those without a partner.
+        withdrawn: pseudonyms whose data were withdrawn by then.
     """
 
     revision: str
@@ -58,6 +60,7 @@ class Snapshot:
     trained: tuple[str, ...]
     patients: dict[str, Patient]
     waiting: int
+    withdrawn: frozenset[str]
 
 
 def take_snapshot(project: Path, revision: str | None, profile: str = "") -> Snapshot:
@@ -78,6 +81,7 @@ def take_snapshot(project: Path, revision: str | None, profile: str = "") -> Sna
         trained=trained,
         patients=patients,
         waiting=waiting,
+        withdrawn=frozenset(withdrawal.patient for withdrawal in withdrawals_at(project, revision)),
     )
 
 

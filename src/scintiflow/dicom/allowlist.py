@@ -8,10 +8,9 @@ carry an identifier as well as a comment can.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
+from scintiflow.dicom.attributes import Values
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,17 @@ ALLOWED: Mapping[str, Rule] = {
 }
 
 
-def pruned(dataset: Dataset, allowed: Mapping[str, Rule] = ALLOWED) -> Dataset:
-    """A new dataset with the allowed attributes of `dataset` and nothing else."""
-    kept = Dataset()
+def pruned(dataset: Values, allowed: Mapping[str, Rule] = ALLOWED) -> dict[str, Any]:
+    """The allowed attributes of `dataset` by keyword, and nothing else; items of sequences are dicts as well."""
+    kept: dict[str, Any] = {}
     for keyword, rule in allowed.items():
         value = dataset.get(keyword)
         if value is None:
             continue
-        if isinstance(rule, Mapping):
-            setattr(kept, keyword, Sequence([pruned(item, rule) for item in value]))
+        if not isinstance(rule, Number | Words):
+            kept[keyword] = [pruned(item, rule) for item in value]
             continue
         values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
         if values and all(rule.admits(entry) for entry in values):
-            setattr(kept, keyword, values[0] if len(values) == 1 else values)
+            kept[keyword] = values[0] if len(values) == 1 else values
     return kept

@@ -5,28 +5,35 @@ built anew: measured numbers that the allow-list admits, values that `read_scan`
 fixed texts. Options of PS3.15 Table E.1-1: clean descriptors, modified dates, patient characteristics.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
+from typing import Any, TypeAlias
 
 from dicomanonymizer import simpledicomanonymizer
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.uid import NuclearMedicineImageStorage
 
 from scintiflow.dicom import header
 from scintiflow.dicom.allowlist import pruned
+from scintiflow.dicom.attributes import Attributes
 from scintiflow.dicom.codes import DEIDENTIFICATION_METHODS, TECHNETIUM_99M, VIEW_CODES, VIEW_ORIENTATION, Code
-from scintiflow.dicom.encoding import encoded
+from scintiflow.dicom.encoding import encoded, encoded_items
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.leaks import refuse_identifiers
 from scintiflow.dicom.opening import Opened, parse, silenced
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.views import holds_photopeak
-from scintiflow.dicom.whole_body import code_item, decimal, file_meta, write_pixels
+from scintiflow.dicom.whole_body import code_attributes, decimal, meta_attributes, pixel_attributes
+
+Built: TypeAlias = dict[str, Any]  # an object or an item of a sequence, by keyword
 
 STUDY_DESCRIPTION, SERIES_DESCRIPTION = "Whole-body bone scan", "Whole body"
+SECONDARY_CAPTURE: Built = {"ConversionType": "WSD", "PatientOrientation": ""}
 METHOD = [f"Basic Profile, dicom-anonymizer {version('dicom-anonymizer')}", "scintiflow allow-list 1"]
 
 
@@ -45,9 +52,9 @@ def deidentified_file(
     """
     with silenced():
         try:
-            result = _built(opened.dataset, scan, key, overruled)
-            written = encoded(result)
-            refuse_identifiers(opened.dataset, written[: -len(result.PixelData)])  # pixels come last
+            result = _built(opened.attributes, scan, key, overruled)
+            written = encoded(result, meta_attributes(result["SOPClassUID"], result["SOPInstanceUID"]))
+            refuse_identifiers(opened.attributes, written[: -scan.counts.nbytes])  # pixels come last
         except Rejection:
             raise
         except Exception as error:  # the profile meets whatever vendors write; messages may quote it
@@ -55,16 +62,19 @@ def deidentified_file(
     return written
 
 
-def _built(source: Dataset, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]) -> Dataset:
+def _built(source: Attributes, scan: Scan, key: IdentityKey, overruled: frozenset[Reason]) -> Built:
     result = pruned(_basic_profile(source))
     if Reason.VELOCITY_CONFLICT in overruled:  # the length that a person declared wrong is not passed on
         result.pop("ScanLength", None)
     patient = key.patient(scan.issuer, scan.patient_id)
-    _write_identity(result, source, scan, key, patient)
-    _write_times(result, source, scan, key, patient)
-    _write_kind(result, source, scan)
-    _write_frames(result, scan, header.names_radionuclide(source))
-    return result
+    return {
+        **result,
+        **_identity(source, scan, key, patient),
+        **_times(source, scan, key, patient),
+        **_kind(source, scan),
+        **_frames(result, scan, header.names_radionuclide(source)),
+        **pixel_attributes(scan.counts),
+    }
 
 
 def age_string(years: float) -> str:
@@ -74,10 +84,47 @@ def age_string(years: float) -> str:
     return f"{int(years * 12 + 1e-6):03d}M" if years < 80 else f"{int(years):03d}Y"
 
 
+def _basic_profile(source: Attributes) -> Dataset:
+    """A copy of what the allow-list may keep, after the Basic Application Level Confidentiality Profile.
+
+    The profile treats each attribute by itself, so applying it to the others, which go anyway, changes nothing.
+    """
+    measured = pruned(source)
+    rules = _rules_for(frozenset(_keywords(measured)))
+    profiled = _as_dataset(measured)
+    simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=lambda: rules)
+    simpledicomanonymizer.dictionary.clear()  # it remembers every UID of the process
+    return profiled
+
+
+def _keywords(values: Built) -> Iterator[str]:
+    for keyword, value in values.items():
+        yield keyword
+        if keyword.endswith("Sequence"):
+            for item in value:
+                yield from _keywords(item)
+
+
+def _as_dataset(values: Built) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in values.items():
+        is_sequence = keyword.endswith("Sequence")
+        setattr(dataset, keyword, Sequence([_as_dataset(item) for item in value]) if is_sequence else value)
+    return dataset
+
+
 @cache
 def _profile_rules() -> dict:
     """Table E.1-1; reading it takes longer than applying it."""
     return simpledicomanonymizer.initialize_actions_2024b()
+
+
+@lru_cache(maxsize=256)
+def _rules_for(keywords: frozenset[str]) -> dict:
+    """The rules that meet one of the attributes."""
+    tags = [Tag(keyword) for keyword in keywords]
+    present = {(tag.group, tag.element) for tag in tags}
+    return {tag: action for tag, action in _profile_rules().items() if _concerns(tag, present)}
 
 
 def _concerns(tag: tuple[int, ...], present: set[tuple[int, int]]) -> bool:
@@ -89,102 +136,100 @@ def _concerns(tag: tuple[int, ...], present: set[tuple[int, int]]) -> bool:
 
 
 @cache
-def _coded(*codes: Code) -> tuple[Dataset, ...]:
-    """Items of a code sequence, made once: they are the same in every object, and are only ever written."""
-    return tuple(code_item(code) for code in codes)
+def _coded(*codes: Code) -> bytes:
+    """A code sequence, encoded once: it is the same in every object."""
+    return encoded_items(code_attributes(code) for code in codes)
 
 
-def _basic_profile(source: Dataset) -> Dataset:
-    """A copy of what the allow-list may keep, after the Basic Application Level Confidentiality Profile.
-
-    The profile treats each attribute by itself, so applying it to the others, which go anyway, changes nothing.
-    """
-    profiled = pruned(source)
-    present = {(element.tag.group, element.tag.element) for element in profiled.iterall()}
-    rules = {tag: action for tag, action in _profile_rules().items() if _concerns(tag, present)}
-    simpledicomanonymizer.anonymize_dataset(profiled, base_rules_gen=lambda: rules)
-    simpledicomanonymizer.dictionary.clear()  # it remembers every UID of the process
-    return profiled
-
-
-def _write_identity(result: Dataset, source: Dataset, scan: Scan, key: IdentityKey, patient: str) -> None:
-    result.PatientID = result.PatientName = patient
-    result.PatientBirthDate = ""
-    result.PatientSex = scan.sex
-    if scan.age_years is not None:
-        result.PatientAge = age_string(scan.age_years)
-    result.PatientSize = "" if scan.size_m is None else decimal(scan.size_m)
-    result.PatientWeight = "" if scan.weight_kg is None else decimal(scan.weight_kg)
-    result.StudyInstanceUID, result.SeriesInstanceUID = key.uid(scan.study_uid), key.uid(scan.series_uid)
-    result.SOPClassUID, result.SOPInstanceUID = source.SOPClassUID, key.uid(scan.instance_uid)
-    result.file_meta = file_meta(source.SOPClassUID, result.SOPInstanceUID)
-    frame_of_reference = header.text(source, "FrameOfReferenceUID")
-    result.FrameOfReferenceUID = key.uid(frame_of_reference or scan.series_uid)
-    result.PositionReferenceIndicator = ""
-    result.StudyID, result.AccessionNumber, result.ReferringPhysicianName = "1", "", ""
-    result.PatientIdentityRemoved, result.LongitudinalTemporalInformationModified = "YES", "MODIFIED"
-    result.DeidentificationMethod = METHOD
-    result.DeidentificationMethodCodeSequence = Sequence(_coded(*DEIDENTIFICATION_METHODS))
-    result.BurnedInAnnotation = "NO"
+def _identity(source: Attributes, scan: Scan, key: IdentityKey, patient: str) -> Built:
+    age = {} if scan.age_years is None else {"PatientAge": age_string(scan.age_years)}
+    return age | {
+        "PatientID": patient,
+        "PatientName": patient,
+        "PatientBirthDate": "",
+        "PatientSex": scan.sex,
+        "PatientSize": "" if scan.size_m is None else decimal(scan.size_m),
+        "PatientWeight": "" if scan.weight_kg is None else decimal(scan.weight_kg),
+        "StudyInstanceUID": key.uid(scan.study_uid),
+        "SeriesInstanceUID": key.uid(scan.series_uid),
+        "SOPClassUID": source.get("SOPClassUID"),
+        "SOPInstanceUID": key.uid(scan.instance_uid),
+        "FrameOfReferenceUID": key.uid(header.text(source, "FrameOfReferenceUID") or scan.series_uid),
+        "PositionReferenceIndicator": "",
+        "StudyID": "1",
+        "AccessionNumber": "",
+        "ReferringPhysicianName": "",
+        "PatientIdentityRemoved": "YES",
+        "LongitudinalTemporalInformationModified": "MODIFIED",
+        "DeidentificationMethod": METHOD,
+        "DeidentificationMethodCodeSequence": _coded(*DEIDENTIFICATION_METHODS),
+        "BurnedInAnnotation": "NO",
+    }
 
 
-def _write_times(result: Dataset, source: Dataset, scan: Scan, key: IdentityKey, patient: str) -> None:
+def _times(source: Attributes, scan: Scan, key: IdentityKey, patient: str) -> Built:
     shift = key.shift(patient)
     moved = scan.acquired - shift
     study_day = header.parse_date(header.text(source, "StudyDate"), set())
     study = moved if study_day is None else datetime.combine(study_day, scan.acquired.time()) - shift
-    result.StudyDate, result.StudyTime = study.strftime("%Y%m%d"), "000000"
-    for kind in ("Series", "Acquisition", "Content"):
-        setattr(result, f"{kind}Date", moved.strftime("%Y%m%d"))
-        setattr(result, f"{kind}Time", moved.strftime("%H%M%S.%f"))
+    day, clock = moved.strftime("%Y%m%d"), moved.strftime("%H%M%S.%f")
+    kinds = ("Series", "Acquisition", "Content")
+    return {
+        "StudyDate": study.strftime("%Y%m%d"),
+        "StudyTime": "000000",
+        **{f"{kind}Date": day for kind in kinds},
+        **{f"{kind}Time": clock for kind in kinds},
+    }
 
 
-def _write_kind(result: Dataset, source: Dataset, scan: Scan) -> None:
-    derived = str(source.ImageType[0]).upper() != "ORIGINAL"
-    result.ImageType = ["DERIVED" if derived else "ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]
-    result.Modality, result.BodyPartExamined = "NM", "WHOLEBODY"
-    if source.SOPClassUID != NuclearMedicineImageStorage:
-        result.ConversionType, result.PatientOrientation = "WSD", ""
-    result.StudyDescription, result.SeriesDescription = STUDY_DESCRIPTION, SERIES_DESCRIPTION
-    result.SeriesNumber, result.InstanceNumber = 1, 1
+def _kind(source: Attributes, scan: Scan) -> Built:
+    derived = str(source.get("ImageType")[0]).upper() != "ORIGINAL"
+    converted = {} if source.get("SOPClassUID") == NuclearMedicineImageStorage else SECONDARY_CAPTURE
     maker, _, model = scan.scanner.partition(" ")
-    result.Manufacturer, result.ManufacturerModelName = maker, model
-    result.LossyImageCompression = "00"
-    result.PixelSpacing = [decimal(scan.spacing_mm)] * 2
-    result.ScanVelocity = "" if scan.velocity_inferred else decimal(scan.velocity_mm_s)
+    return converted | {
+        "ImageType": ["DERIVED" if derived else "ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"],
+        "Modality": "NM",
+        "BodyPartExamined": "WHOLEBODY",
+        "StudyDescription": STUDY_DESCRIPTION,
+        "SeriesDescription": SERIES_DESCRIPTION,
+        "SeriesNumber": 1,
+        "InstanceNumber": 1,
+        "Manufacturer": maker,
+        "ManufacturerModelName": model,
+        "LossyImageCompression": "00",
+        "PixelSpacing": [decimal(scan.spacing_mm)] * 2,
+        "ScanVelocity": "" if scan.velocity_inferred else decimal(scan.velocity_mm_s),
+    }
 
 
-def _write_frames(result: Dataset, scan: Scan, technetium: bool) -> None:
+def _frames(measured: Mapping[str, Any], scan: Scan, technetium: bool) -> Built:
     """Frames in the order of `scan.views`, one energy window, one detector for each frame."""
     frames = len(scan.counts)
-    write_pixels(result, scan.counts)
-    result.CountsAccumulated = str(sum(scan.counts_per_view))
-    result.EnergyWindowVector, result.NumberOfEnergyWindows = [1] * frames, 1
-    result.DetectorVector, result.NumberOfDetectors = list(range(1, frames + 1)), frames
-    windows = [item for item in result.get("EnergyWindowInformationSequence") or [] if holds_photopeak(item)]
-    result.EnergyWindowInformationSequence = Sequence(windows[:1])
-    doses = list(result.get("RadiopharmaceuticalInformationSequence") or [])[:1] or [Dataset()]
-    doses[0].RadionuclideCodeSequence = Sequence(_coded(TECHNETIUM_99M) if technetium else ())
-    result.RadiopharmaceuticalInformationSequence = Sequence(doses)
-    collimators = list(result.get("DetectorInformationSequence") or [])
-    result.DetectorInformationSequence = Sequence(
-        [_detector(collimators, frame, scan.views) for frame in range(frames)]
-    )
-    result.PatientOrientationCodeSequence = Sequence()
-    result.PatientGantryRelationshipCodeSequence = Sequence()
+    windows = [item for item in measured.get("EnergyWindowInformationSequence", ()) if holds_photopeak(item)]
+    doses = measured.get("RadiopharmaceuticalInformationSequence") or [{}]
+    collimators = measured.get("DetectorInformationSequence", ())
+    radionuclide = {"RadionuclideCodeSequence": _coded(TECHNETIUM_99M) if technetium else b""}
+    return {
+        "CountsAccumulated": str(sum(scan.counts_per_view)),
+        "EnergyWindowVector": [1] * frames,
+        "NumberOfEnergyWindows": 1,
+        "DetectorVector": list(range(1, frames + 1)),
+        "NumberOfDetectors": frames,
+        "EnergyWindowInformationSequence": windows[:1],
+        "RadiopharmaceuticalInformationSequence": [doses[0] | radionuclide],
+        "DetectorInformationSequence": [_detector(collimators, frame, scan.views) for frame in range(frames)],
+        "PatientOrientationCodeSequence": [],
+        "PatientGantryRelationshipCodeSequence": [],
+    }
 
 
-def _detector(described: list[Dataset], frame: int, views: tuple[str, ...]) -> Dataset:
-    """`described` is used up: its items become the result's."""
-    item = described[frame] if frame < len(described) else Dataset()
-    if "CollimatorType" not in item:
-        item.CollimatorType = ""
-    item.ImageOrientationPatient = item.ImagePositionPatient = ""
-    item.ViewCodeSequence = Sequence()
-    if views:
-        item.ImageOrientationPatient = [decimal(cosine) for cosine in VIEW_ORIENTATION[views[frame]]]
-        item.ImagePositionPatient = ["0", "0", "0"]
-        item.ViewCodeSequence = Sequence(_coded(VIEW_CODES[views[frame]]))
-    else:
-        del item.ViewCodeSequence
-    return item
+def _detector(described: Iterable[Built], frame: int, views: tuple[str, ...]) -> Built:
+    known = [*described][frame : frame + 1]
+    item = {"CollimatorType": "", **(known[0] if known else {})}
+    if not views:
+        return item | {"ImageOrientationPatient": "", "ImagePositionPatient": ""}
+    return item | {
+        "ImageOrientationPatient": [decimal(cosine) for cosine in VIEW_ORIENTATION[views[frame]]],
+        "ImagePositionPatient": ["0", "0", "0"],
+        "ViewCodeSequence": _coded(VIEW_CODES[views[frame]]),
+    }

@@ -6,42 +6,73 @@ else raises. Tests hold the bytes against those of pydicom's writer.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
 
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
+from pydicom.datadict import dictionary_VR
+
+from scintiflow.dicom.attributes import tag_of
 
 PREAMBLE = bytes(128) + b"DICM"
 ITEM = b"\xfe\xff\x00\xe0"
+Buffer: TypeAlias = "bytes | memoryview"
 LONG = frozenset({"OB", "OW", "SQ"})  # reserved bytes and a length of 32 bits
+WITH_16_BITS = {"SmallestImagePixelValue": "US", "LargestImagePixelValue": "US", "PixelData": "OW"}
 
 
-def encoded(dataset: Dataset) -> bytes:
-    """A Part 10 file: the bytes that `object_bytes` gives for the same dataset.
+def encoded(attributes: Mapping[str, Any], file_meta: Mapping[str, Any]) -> bytes:
+    """A Part 10 file: the bytes that `object_bytes` gives for a dataset of the same content.
 
+    Both arguments are values by keyword. A sequence is a list of such mappings, or what `encoded_items` made of one.
     Raises KeyError, TypeError, ValueError or struct.error for what de-identification never writes.
     """
-    meta = b"".join(piece for tag in sorted(dataset.file_meta.keys()) for piece in _pieces(dataset.file_meta[tag]))
+    meta = b"".join(_content(file_meta))
     length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(meta))
-    return b"".join((PREAMBLE, length, meta, *_content(dataset)))
+    return b"".join((PREAMBLE, length, meta, *_content(attributes)))
 
 
-def _content(dataset: Dataset) -> Iterator[bytes]:
-    for tag in sorted(dataset.keys()):
-        yield from _pieces(dataset[tag])
+def encoded_items(items: Iterable[Mapping[str, Any]]) -> bytes:
+    """The value of a sequence."""
+    contents = [b"".join(_content(item)) for item in items]
+    return b"".join(piece for item in contents for piece in (ITEM, struct.pack("<I", len(item)), item))
 
 
-def _pieces(element: DataElement) -> tuple[bytes, bytes]:
-    vr = element.VR
-    value = element.value
-    content = b"" if value is None or value == "" else ENCODERS[vr](value)
-    if len(content) % 2:
-        content += b"\0" if vr in ("UI", "OB", "OW") else b" "
-    tag = element.tag
-    if vr in LONG:
-        return struct.pack("<HH2sHI", tag.group, tag.element, vr.encode(), 0, len(content)), content
-    return struct.pack("<HH2sH", tag.group, tag.element, vr.encode(), len(content)), content
+class _Kind(NamedTuple):
+    """How the element of a keyword is written."""
+
+    tag: int
+    begin: bytes  # up to the length
+    length: struct.Struct
+    padding: bytes
+    encode: Callable[[Any], Buffer]
+
+
+@cache
+def _kind(keyword: str) -> _Kind:
+    tag = tag_of(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    vr = WITH_16_BITS.get(keyword) or dictionary_VR(tag)
+    begin = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode()) + (b"\0\0" if vr in LONG else b"")
+    padding = b"\0" if vr in ("UI", "OB", "OW") else b" "
+    return _Kind(tag, begin, struct.Struct("<I" if vr in LONG else "<H"), padding, ENCODERS[vr])
+
+
+def _content(attributes: Mapping[str, Any]) -> list[Buffer]:
+    """Pieces of all elements, in the order of their tags."""
+    pieces: list[Buffer] = []
+    for kind, value in sorted(((_kind(keyword), value) for keyword, value in attributes.items()), key=_by_tag):
+        content = b"" if value is None or value == "" else kind.encode(value)
+        padded = len(content) + len(content) % 2
+        pieces += [kind.begin, kind.length.pack(padded), content]
+        if padded > len(content):
+            pieces.append(kind.padding)
+    return pieces
+
+
+def _by_tag(element: tuple[_Kind, Any]) -> int:
+    return element[0].tag
 
 
 def _several(value: Any) -> list[Any]:
@@ -49,6 +80,8 @@ def _several(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("ascii")
     return "\\".join(str(one) for one in _several(value)).encode("ascii")
 
 
@@ -69,16 +102,19 @@ def _tags(value: Any) -> bytes:
     return b"".join(struct.pack("<HH", one >> 16, one & 0xFFFF) for one in _several(value))
 
 
+def _as_they_are(value: Buffer) -> Buffer:
+    return value
+
+
 def _sequence(value: Any) -> bytes:
-    items = [b"".join(_content(item)) for item in value]
-    return b"".join(piece for item in items for piece in (ITEM, struct.pack("<I", len(item)), item))
+    return value if isinstance(value, bytes) else encoded_items(value)
 
 
-ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
+ENCODERS: Mapping[str, Callable[[Any], Buffer]] = {
     **dict.fromkeys(("AS", "CS", "DA", "LO", "LT", "SH", "ST", "TM", "UI"), _text),
     **dict.fromkeys(("DS", "IS"), _number_text),
     **{vr: _numbers(code) for vr, code in {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}.items()},
-    **dict.fromkeys(("OB", "OW"), bytes),
+    **dict.fromkeys(("OB", "OW"), _as_they_are),
     "PN": _name,
     "AT": _tags,
     "SQ": _sequence,

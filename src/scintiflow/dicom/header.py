@@ -3,9 +3,9 @@
 import math
 import re
 from datetime import date, datetime, time
+from functools import lru_cache
 
-from pydicom.dataset import Dataset
-
+from scintiflow.dicom.attributes import Values
 from scintiflow.dicom.codes import TECHNETIUM_99M_VALUES
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 
@@ -32,7 +32,7 @@ SCANNERS = (  # fixed vocabulary: (pattern in manufacturer and model, name)
 )
 
 
-def number(dataset: Dataset, keyword: str) -> float | None:
+def number(dataset: Values, keyword: str) -> float | None:
     """A finite number, or None where the attribute is missing, empty or no number."""
     try:
         value = float(dataset.get(keyword))
@@ -41,16 +41,19 @@ def number(dataset: Dataset, keyword: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def text(dataset: Dataset, keyword: str) -> str:
+def text(dataset: Values, keyword: str) -> str:
+    """The value as text, '' where the attribute is missing. Raises TypeError for a sequence."""
     value = dataset.get(keyword)
+    if isinstance(value, tuple):
+        raise TypeError(f"{keyword} is a sequence")
     return "" if value is None else str(value).replace("\0", "").strip()
 
 
-def pixel_spacing(dataset: Dataset) -> float:
+def pixel_spacing(dataset: Values) -> float:
     """Side of the square pixel in mm. Raises Rejection GEOMETRY."""
     try:
-        row, column = (float(value) for value in dataset.PixelSpacing)
-    except (AttributeError, TypeError, ValueError):
+        row, column = (float(value) for value in dataset.get("PixelSpacing"))
+    except (TypeError, ValueError):
         raise Rejection(Reason.GEOMETRY, "PixelSpacing missing") from None
     if not (0.5 <= row <= 12 and 0.5 <= column <= 12):
         raise Rejection(Reason.GEOMETRY, f"{row:g} x {column:g} mm")
@@ -59,7 +62,7 @@ def pixel_spacing(dataset: Dataset) -> float:
     return row
 
 
-def table_velocity(dataset: Dataset, warnings: set[str], trusted: bool = False) -> tuple[float, bool]:
+def table_velocity(dataset: Values, warnings: set[str], trusted: bool = False) -> tuple[float, bool]:
     """Velocity in mm/s and whether it was inferred from ScanLength / ActualFrameDuration. Raises Rejection.
 
     `trusted`: a person vouches for the velocity given, even against length and duration.
@@ -90,13 +93,13 @@ def table_velocity(dataset: Dataset, warnings: set[str], trusted: bool = False) 
     return given, False
 
 
-def duration_s(dataset: Dataset) -> float | None:
+def duration_s(dataset: Values) -> float | None:
     """ActualFrameDuration (ms) in seconds, None if missing or not positive."""
     milliseconds = number(dataset, "ActualFrameDuration")
     return milliseconds / 1000 if milliseconds and milliseconds > 0 else None
 
 
-def acquired(dataset: Dataset, warnings: set[str]) -> datetime:
+def acquired(dataset: Values, warnings: set[str]) -> datetime:
     """Start of the acquisition, the first of Acquisition, Content, Series date and time. Raises DATE_INVALID."""
     combined = text(dataset, "AcquisitionDateTime")
     if combined:
@@ -119,13 +122,18 @@ def parse_date(value: str, warnings: set[str]) -> date | None:
         warnings.add(Notice.DATE_FORMAT.name)
         value = value.replace(".", "")
     try:
-        return datetime.strptime(value, "%Y%m%d").date() if len(value) == 8 else None
+        return _day(value) if len(value) == 8 else None
     except ValueError:
         warnings.add(Notice.DATE_FORMAT.name)
         return None
 
 
-def age_years(dataset: Dataset, at: datetime, warnings: set[str]) -> float | None:
+@lru_cache(maxsize=256)
+def _day(value: str) -> date:
+    return datetime.strptime(value, "%Y%m%d").date()
+
+
+def age_years(dataset: Values, at: datetime, warnings: set[str]) -> float | None:
     """Age at acquisition: from the birth date, else from Patient's Age; None with a warning if unknown."""
     born = parse_date(text(dataset, "PatientBirthDate"), warnings)
     if born is not None and born <= at.date():
@@ -137,7 +145,7 @@ def age_years(dataset: Dataset, at: datetime, warnings: set[str]) -> float | Non
     return None
 
 
-def size_and_weight(dataset: Dataset) -> tuple[float | None, float | None]:
+def size_and_weight(dataset: Values) -> tuple[float | None, float | None]:
     """Height in m and weight in kg, each None where missing, zero or impossible."""
     size, weight = number(dataset, "PatientSize"), number(dataset, "PatientWeight")
     return (
@@ -146,13 +154,17 @@ def size_and_weight(dataset: Dataset) -> tuple[float | None, float | None]:
     )
 
 
-def scanner(dataset: Dataset) -> str:
+def scanner(dataset: Values) -> str:
     """Manufacturer and model from a fixed vocabulary: free text may hold names."""
-    described = f"{text(dataset, 'Manufacturer')} {text(dataset, 'ManufacturerModelName')}"
+    return _scanner(f"{text(dataset, 'Manufacturer')} {text(dataset, 'ManufacturerModelName')}")
+
+
+@lru_cache(maxsize=64)
+def _scanner(described: str) -> str:
     return next((name for pattern, name in SCANNERS if re.search(pattern, described, re.IGNORECASE)), "Other")
 
 
-def check_radionuclide(dataset: Dataset) -> None:
+def check_radionuclide(dataset: Values) -> None:
     """Refuse a radionuclide that is named and is not technetium-99m. Many real objects name none."""
     for code in _radionuclides(dataset):
         meaning = text(code, "CodeMeaning").lower()
@@ -161,12 +173,12 @@ def check_radionuclide(dataset: Dataset) -> None:
             raise Rejection(Reason.WRONG_RADIONUCLIDE)
 
 
-def names_radionuclide(dataset: Dataset) -> bool:
+def names_radionuclide(dataset: Values) -> bool:
     """True if the object names a radionuclide (which is technetium-99m, once checked)."""
     return bool(_radionuclides(dataset))
 
 
-def _radionuclides(dataset: Dataset) -> list[Dataset]:
+def _radionuclides(dataset: Values) -> list[Values]:
     """Code items that say something; empty items occur."""
     described = dataset.get("RadiopharmaceuticalInformationSequence") or []
     codes = [code for item in described for code in item.get("RadionuclideCodeSequence") or []]

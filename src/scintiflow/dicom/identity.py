@@ -4,7 +4,6 @@ Whoever holds the key can recompute pseudonyms from patient IDs; whoever does no
 leaves the hospital; a cohort carries only its fingerprint.
 """
 
-import hashlib
 import hmac
 import os
 import unicodedata
@@ -70,7 +69,7 @@ class IdentityKey:
         return self._digest("check", "\0".join(values)).hex()[:16]
 
     def _digest(self, purpose: str, value: str) -> bytes:
-        return hmac.new(self.secret, f"scintiflow/1/{purpose}\0{value}".encode(), hashlib.sha256).digest()
+        return hmac.digest(self.secret, f"scintiflow/1/{purpose}\0{value}".encode(), "sha256")
 
 
 def load_key(path: Path | None = None) -> IdentityKey:

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
+from typing import Any
 
-from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import Tag
 
 from scintiflow.dicom import allowlist, codes
+from scintiflow.dicom.attributes import Attributes
 from scintiflow.dicom.reasons import Reason, Rejection
 
 SHORTEST_TOKEN = 3
 SHORTEST_NUMBER = 6  # shorter digit strings meet by chance with measured numbers
 LARGEST_BINARY = 2**16
-PIXEL_DATA = Tag(0x7FE0, 0x0010)
+PIXEL_DATA = 0x7FE00010
+REMEMBERED_SEQUENCES = 256
+REMEMBERED_TEXTS, LONGEST_REMEMBERED = 1024, 256  # in each process: one hospital's files repeat most texts
 TEXT_VRS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC", "UI", "DA", "DT", "AE", "UR", "CS"}
 SEPARATORS, NUMERIC = re.compile(r"[\^=,;\s]+"), re.compile(r"[\d.\-+]*")
 FIXED_WORDS = (
@@ -25,24 +28,47 @@ FIXED_WORDS = (
 )
 
 
-def refuse_identifiers(source: Dataset, header: bytes) -> None:
+def refuse_identifiers(source: Attributes, header: bytes) -> None:
     """Raise Rejection DEIDENTIFICATION_FAILED if a text of `source` is left in `header`.
 
     `header` is the output's file without its pixel values: those are counts, and match short texts by chance.
     """
-    fixed = fixed_texts()
-    for token in identifiers(source):
-        if token not in fixed and _occurs(token, header):
-            raise Rejection(Reason.DEIDENTIFICATION_FAILED, "an identifier is left")
+    if any(_occurs(token, header) for token in identifiers(source)):
+        raise Rejection(Reason.DEIDENTIFICATION_FAILED, "an identifier is left")
 
 
-def identifiers(source: Dataset) -> set[str]:
+def identifiers(source: Attributes) -> set[str]:
     """Texts of the source that could name somebody: names and their parts, IDs, UIDs, dates, comments."""
     found: set[str] = set()
-    for vr, value in _texts(source):
-        pieces = SEPARATORS.split(value) if vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC") else []
-        found.update(piece.strip() for piece in (value, *pieces))
-    return {token for token in found if _is_telling(token)}
+    for tag in source.tags():
+        try:
+            vr, value = source.element(tag)
+        except Exception:  # a value that is no number or no text of its kind: its bytes are looked for
+            vr, value = "UN", source.raw_value(tag)
+        if vr == "SQ":
+            found.update(_of_items(value or ()))
+        elif vr in TEXT_VRS:
+            for text in _several(value):
+                found.update(_known_tokens(vr, text) if len(text) <= LONGEST_REMEMBERED else _tokens(vr, text))
+        elif vr in ("UN", "OB") and tag != PIXEL_DATA and _is_text(value):
+            found.update(_tokens("LO", value.decode("latin-1").strip(" \0")))
+    return found
+
+
+@lru_cache(maxsize=REMEMBERED_SEQUENCES)
+def _of_items(items: tuple[Attributes, ...]) -> frozenset[str]:
+    """Sequences that repeat from file to file are one and the same object, see `Attributes`."""
+    return frozenset(token for item in items for token in identifiers(item))
+
+
+def _tokens(vr: str, value: str) -> tuple[str, ...]:
+    """The text and its parts, as far as they could name somebody and are not texts of our own."""
+    pieces = SEPARATORS.split(value) if vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC") else []
+    found = {piece.strip() for piece in (value, *pieces)}
+    return tuple(token for token in found if _is_telling(token) and token not in fixed_texts())
+
+
+_known_tokens = lru_cache(maxsize=REMEMBERED_TEXTS)(_tokens)
 
 
 @cache
@@ -61,21 +87,11 @@ def _vocabulary(rules: Mapping[str, allowlist.Rule]) -> Iterator[str]:
             yield from _vocabulary(rule)
 
 
-def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    for raw in list(dataset.elements()):
-        try:
-            element = dataset[raw.tag]
-            value, vr = element.value, element.VR
-        except Exception:  # a value that is no number or no text of its kind: its bytes are looked for
-            value, vr = raw.value, "UN"
-        if vr == "SQ":
-            for item in value or []:
-                yield from _texts(item)
-        elif vr in TEXT_VRS and value not in (None, ""):
-            several = value if isinstance(value, MultiValue) else [value]
-            yield from ((vr, str(one).strip(" \0")) for one in several)
-        elif vr in ("UN", "OB") and raw.tag != PIXEL_DATA and _is_text(value):
-            yield "LO", value.decode("latin-1").strip(" \0")
+def _several(value: Any) -> list[str]:
+    if value is None or value == "":
+        return []
+    several = value if isinstance(value, MultiValue) else [value]
+    return [str(one).strip(" \0") for one in several]
 
 
 def _is_text(value: object) -> bool:
@@ -94,12 +110,19 @@ def _is_telling(token: str) -> bool:
 
 def _occurs(token: str, written: bytes) -> bool:
     """As a word of its own, in any of the encodings in which DICOM may hold it."""
+    return any(
+        raw in written and re.search(rb"(?<![0-9A-Za-z.])" + re.escape(raw) + rb"(?![0-9A-Za-z.])", written)
+        for raw in (_known_spellings(token) if len(token) <= LONGEST_REMEMBERED else _spellings(token))
+    )
+
+
+def _spellings(token: str) -> tuple[bytes, ...]:
     plain = token.isascii() and "\x1b" not in token  # then the first three encodings are one
+    found = []
     for encoding in ("utf-8", "utf-16-le") if plain else ("utf-8", "latin-1", "iso2022_jp", "utf-16-le"):
-        try:
-            raw = token.encode(encoding)
-        except UnicodeEncodeError:
-            continue
-        if raw in written and re.search(rb"(?<![0-9A-Za-z.])" + re.escape(raw) + rb"(?![0-9A-Za-z.])", written):
-            return True
-    return False
+        with suppress(UnicodeEncodeError):
+            found.append(token.encode(encoding))
+    return tuple(found)
+
+
+_known_spellings = lru_cache(maxsize=REMEMBERED_TEXTS)(_spellings)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from scintiflow.dicom.attributes import Attributes
 from scintiflow.dicom.reasons import Reason, Rejection
 
 LARGEST_FILE_BYTES = 128 * 2**20
@@ -37,6 +39,10 @@ class Opened:
 
     dataset: Dataset = field(repr=False)
     sha256: str
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        return Attributes(self.dataset)
 
 
 def open_object(path: Path) -> Opened:
@@ -79,14 +85,15 @@ def parse(content: bytes) -> Dataset:
         raise Rejection(_what_it_is(content))
     with untrusted():
         dataset = pydicom.dcmread(BytesIO(_inflatable(content)))
-        if dataset.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
+        file_meta = Attributes(dataset.file_meta)
+        if file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
             raise Rejection(Reason.DICOMDIR)
-        if not dataset.file_meta.get("TransferSyntaxUID"):
+        if not file_meta.get("TransferSyntaxUID"):
             raise Rejection(Reason.NO_TRANSFER_SYNTAX)
         if not len(dataset):  # what the parser returns when encapsulated pixels end before their time
             raise Rejection(Reason.TRUNCATED)
         _refuse_cut_values(dataset)
-        _refuse_depth(dataset, DEEPEST_NESTING)
+        _refuse_depth(Attributes(dataset), DEEPEST_NESTING)
     return dataset
 
 
@@ -144,11 +151,14 @@ def _what_it_is(content: bytes) -> Reason:
 
 def _inflatable(content: bytes) -> bytes:
     """`content`, after making sure that a deflated dataset does not inflate beyond the limit."""
-    if DeflatedExplicitVRLittleEndian.encode() not in content:  # so no header can name it: no need to look closer
-        return content
     source = BytesIO(content)
     source.seek(132)
-    meta = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    try:
+        meta = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    except Exception:
+        if DeflatedExplicitVRLittleEndian.encode() in content:  # else no header can name it
+            raise
+        return content
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return content
     start = 132 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
@@ -167,12 +177,10 @@ def _refuse_cut_values(dataset: Dataset) -> None:
                 raise Rejection(Reason.TRUNCATED, f"{element.tag} holds {held} of {element.length} bytes")
 
 
-def _refuse_depth(dataset: Dataset, levels: int) -> None:
+def _refuse_depth(attributes: Attributes, levels: int) -> None:
     """Sequences are parsed when they are first looked at, each level by itself: so a bomb never unfolds."""
     if levels == 0:
         raise Rejection(Reason.LIMIT_EXCEEDED, f"more than {DEEPEST_NESTING} levels of sequences")
-    for element in list(dataset.values()):
-        if element.VR != "SQ":
-            continue
-        for item in dataset[element.tag].value or []:
+    for items in attributes.sequences():
+        for item in items or ():
             _refuse_depth(item, levels - 1)

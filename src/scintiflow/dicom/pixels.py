@@ -1,7 +1,6 @@
 """Pixel data to non-negative integer counts, checked before and after decoding."""
 
 import numpy as np
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -19,6 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from scintiflow.dicom.attributes import Image, Values
 from scintiflow.dicom.opening import untrusted
 from scintiflow.dicom.reasons import Reason, Rejection
 
@@ -32,9 +32,9 @@ EITHER = {JPEG2000}  # may be reversible; believed only if the count sum is inta
 LOSSY_DERIVATION = "113040"
 
 
-def check_transfer_syntax(dataset: Dataset) -> None:
+def check_transfer_syntax(dataset: Image) -> None:
     """Refuse what cannot be decoded or was compressed with loss. Raises Rejection."""
-    syntax = dataset.file_meta.TransferSyntaxUID
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
     derivations = [item.get("CodeValue") for item in dataset.get("DerivationCodeSequence") or []]
     if str(dataset.get("LossyImageCompression", "")) == "01" or syntax in LOSSY or LOSSY_DERIVATION in derivations:
         raise Rejection(Reason.LOSSY)
@@ -42,12 +42,12 @@ def check_transfer_syntax(dataset: Dataset) -> None:
         raise Rejection(Reason.UNSUPPORTED_TRANSFER_SYNTAX)
 
 
-def may_have_lost(dataset: Dataset) -> bool:
+def may_have_lost(dataset: Image) -> bool:
     """True if the transfer syntax does not tell whether the compression was reversible."""
-    return dataset.file_meta.TransferSyntaxUID in EITHER
+    return dataset.file_meta.get("TransferSyntaxUID") in EITHER
 
 
-def decode_frames(dataset: Dataset) -> np.ndarray:
+def decode_frames(dataset: Image) -> np.ndarray:
     """All frames as uint16 counts `[frame, row, column]`, in the file's order; may be read-only. Raises Rejection."""
     frames, rows, columns = _checked_shape(dataset)
     _check_format(dataset)
@@ -59,21 +59,22 @@ def decode_frames(dataset: Dataset) -> np.ndarray:
     pixels = pixels.reshape(frames, rows, columns)
     if pixels.dtype.kind != "u" and pixels.min() < 0:
         raise Rejection(Reason.NEGATIVE_COUNTS, f"{int((pixels < 0).sum())} pixels")
-    ceiling = 2 ** (int(dataset.BitsStored) - int(dataset.PixelRepresentation)) - 1
+    ceiling = 2 ** (int(dataset.get("BitsStored")) - int(dataset.get("PixelRepresentation"))) - 1
     if pixels.max() >= ceiling:
         raise Rejection(Reason.SATURATED, f"{int((pixels >= ceiling).sum())} pixels at {ceiling}")
     return pixels.astype(np.uint16, copy=False)
 
 
-def _decoded(dataset: Dataset) -> np.ndarray:
+def _decoded(dataset: Image) -> np.ndarray:
     """Pixel values as they are stored. Native words of 16 used bits, little endian, need no decoder."""
-    if dataset.file_meta.TransferSyntaxUID in LITTLE_ENDIAN_WORDS and dataset.BitsStored == 16:
-        held = len(dataset.PixelData) // 2 * 2
-        return np.frombuffer(dataset.PixelData[:held], dtype="<i2" if dataset.PixelRepresentation else "<u2")
+    if dataset.file_meta.get("TransferSyntaxUID") in LITTLE_ENDIAN_WORDS and dataset.get("BitsStored") == 16:
+        stored = dataset.get("PixelData")
+        signed = dataset.get("PixelRepresentation")
+        return np.frombuffer(stored, dtype="<i2" if signed else "<u2", count=len(stored) // 2)
     return np.asarray(dataset.pixel_array)
 
 
-def _checked_shape(dataset: Dataset) -> tuple[int, int, int]:
+def _checked_shape(dataset: Image) -> tuple[int, int, int]:
     rows, columns = _whole_number(dataset, "Rows"), _whole_number(dataset, "Columns")
     frames = _whole_number(dataset, "NumberOfFrames") if dataset.get("NumberOfFrames") not in (None, "") else 1
     if rows is None or columns is None or rows < 1 or columns < 1:
@@ -87,7 +88,7 @@ def _checked_shape(dataset: Dataset) -> tuple[int, int, int]:
     return frames, rows, columns
 
 
-def _check_format(dataset: Dataset) -> None:
+def _check_format(dataset: Image) -> None:
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise Rejection(Reason.PIXEL_FORMAT, "floating point")
     if not dataset.get("PixelData"):
@@ -102,17 +103,17 @@ def _check_format(dataset: Dataset) -> None:
         raise Rejection(Reason.PIXEL_FORMAT, f"high bit {high}, representation {sign}")
 
 
-def _check_length(dataset: Dataset, pixels: int) -> None:
-    if UID(dataset.file_meta.TransferSyntaxUID) not in NATIVE:
+def _check_length(dataset: Image, pixels: int) -> None:
+    if UID(dataset.file_meta.get("TransferSyntaxUID")) not in NATIVE:
         return
-    needed, held = pixels * int(dataset.BitsAllocated) // 8, len(dataset.PixelData)
+    needed, held = pixels * int(dataset.get("BitsAllocated")) // 8, len(dataset.get("PixelData"))
     if held < needed:
         raise Rejection(Reason.TRUNCATED, f"{held} of {needed} pixel bytes")
     if held > needed + needed % 2:
         raise Rejection(Reason.FRAME_COUNT, f"{held} pixel bytes where {needed} were announced")
 
 
-def _whole_number(dataset: Dataset, keyword: str) -> int | None:
+def _whole_number(dataset: Values, keyword: str) -> int | None:
     try:
         return int(dataset.get(keyword))
     except (TypeError, ValueError, OverflowError):

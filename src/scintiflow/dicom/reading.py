@@ -1,15 +1,16 @@
 """One DICOM object in, one `Scan` out, or a `Rejection` that says why not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from pydicom.charset import python_encoding
-from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageStorage
 
 from scintiflow.dicom import header
-from scintiflow.dicom.opening import Opened, open_object, untrusted
+from scintiflow.dicom.attributes import Attributes
+from scintiflow.dicom.opening import Opened, parse, read_regular_file, untrusted
 from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_have_lost
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import BOTH_VIEWS, Scan
@@ -20,16 +21,20 @@ FIRST_OF_IMAGE = Tag("Rows")
 
 def read_scan(path: Path) -> Scan:
     """Read a whole-body scan. Raises Rejection with a reason code for anything else."""
-    return scan_of(open_object(path))
+    scan = scan_of(Opened(parse(read_regular_file(path)), ""))
+    return scan if scan.counts.flags.writeable else replace(scan, counts=scan.counts.copy())
 
 
 def scan_of(opened: Opened, overruled: frozenset[Reason] = frozenset()) -> Scan:
-    """The scan in a parsed file. Raises Rejection; not for a reason that a named person has `overruled`."""
+    """The scan in a parsed file; its counts may be read-only.
+
+    Raises Rejection; not for a reason that a named person has `overruled`.
+    """
     with untrusted():
-        return _scan(opened.dataset, overruled)
+        return _scan(opened.attributes, overruled)
 
 
-def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
+def _scan(dataset: Attributes, overruled: frozenset[Reason]) -> Scan:
     warnings: set[str] = {Notice.OVERRULED.name} if overruled else set()
     _check_kind(dataset, warnings)
     _check_uids(dataset)
@@ -42,14 +47,16 @@ def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
     acquired = header.acquired(dataset, warnings)
     header.check_radionuclide(dataset)
     all_counts = decode_frames(dataset)
-    _check_count_sum(dataset, all_counts, warnings, Reason.DERIVED_INPUT in overruled)
-    counts, views = _oriented_views(dataset, all_counts, warnings)
-    for view in counts:
-        if not view.any():
-            raise Rejection(Reason.EMPTY_IMAGE)
+    sums = [int(frame.sum(dtype=np.int64)) for frame in all_counts]
+    _check_count_sum(dataset, sum(sums), warnings, Reason.DERIVED_INPUT in overruled)
+    frames, counts, views = _oriented_views(dataset, all_counts, warnings)
+    counts_per_view = tuple(sums[frame] for frame in frames)
+    if 0 in counts_per_view:
+        raise Rejection(Reason.EMPTY_IMAGE)
     size, weight = header.size_and_weight(dataset)
     return Scan(
         counts=counts,
+        counts_per_view=counts_per_view,
         views=views,
         spacing_mm=spacing,
         velocity_mm_s=velocity,
@@ -58,9 +65,9 @@ def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
         duration_s=header.duration_s(dataset),
         patient_id=patient_id,
         issuer=header.text(dataset, "IssuerOfPatientID"),
-        study_uid=str(dataset.StudyInstanceUID),
-        series_uid=str(dataset.SeriesInstanceUID),
-        instance_uid=str(dataset.SOPInstanceUID),
+        study_uid=str(dataset.get("StudyInstanceUID")),
+        series_uid=str(dataset.get("SeriesInstanceUID")),
+        instance_uid=str(dataset.get("SOPInstanceUID")),
         age_years=header.age_years(dataset, acquired, warnings),
         sex=sex if (sex := header.text(dataset, "PatientSex")) in ("M", "F", "O") else "",
         size_m=size,
@@ -71,9 +78,9 @@ def _scan(dataset: Dataset, overruled: frozenset[Reason]) -> Scan:
     )
 
 
-def _check_kind(dataset: Dataset, warnings: set[str]) -> None:
+def _check_kind(dataset: Attributes, warnings: set[str]) -> None:
     images = (NuclearMedicineImageStorage, SecondaryCaptureImageStorage)
-    if dataset.get("SOPClassUID") in images and max(dataset.keys()) < FIRST_OF_IMAGE:
+    if dataset.get("SOPClassUID") in images and max(dataset.tags()) < FIRST_OF_IMAGE:
         raise Rejection(Reason.TRUNCATED, "the header ends before the image")
     if header.text(dataset, "Modality") != "NM":
         raise Rejection(Reason.WRONG_MODALITY)
@@ -96,7 +103,7 @@ def _check_kind(dataset: Dataset, warnings: set[str]) -> None:
         warnings.add(Notice.CHARSET.name)
 
 
-def _check_uids(dataset: Dataset) -> None:
+def _check_uids(dataset: Attributes) -> None:
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         value = dataset.get(keyword)
         if not value or not UID(str(value)).is_valid:
@@ -110,10 +117,10 @@ def _check_uids(dataset: Dataset) -> None:
             raise Rejection(Reason.UID_MISMATCH, in_object)
 
 
-def _check_count_sum(dataset: Dataset, counts: np.ndarray, warnings: set[str], trusted: bool) -> None:
+def _check_count_sum(dataset: Attributes, counted: int, warnings: set[str], trusted: bool) -> None:
     """A derived or possibly lossy image is believed only if CountsAccumulated is the sum of its pixels."""
     stated = header.number(dataset, "CountsAccumulated")
-    intact = stated is not None and int(stated) == int(counts.sum(dtype=np.int64))
+    intact = stated is not None and int(stated) == counted
     if may_have_lost(dataset) and not intact:
         raise Rejection(Reason.LOSSY, "reversibility not shown")
     if str(_values(dataset, "ImageType")[0]).upper() != "ORIGINAL":
@@ -125,25 +132,28 @@ def _check_count_sum(dataset: Dataset, counts: np.ndarray, warnings: set[str], t
 
 
 def _oriented_views(
-    dataset: Dataset, all_counts: np.ndarray, warnings: set[str]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Counts in the order anterior, posterior, head end first; views as found, () if not all are known."""
+    dataset: Attributes, all_counts: np.ndarray, warnings: set[str]
+) -> tuple[list[int], np.ndarray, tuple[str, ...]]:
+    """Frames in the order anterior, posterior; their counts, head end first; views, () if not all are known."""
     frames = photopeak_frames(dataset, len(all_counts), warnings)
-    views = find_views(dataset, frames, len(all_counts), warnings)
-    upright = []
-    for frame, view in zip(frames, views, strict=True):
-        rows, columns = turned(dataset, frame, len(all_counts), view)
-        if rows or columns:
-            warnings.add(Notice.ORIENTATION_CHANGED.name)
-        upright.append(all_counts[frame][:: -1 if rows else 1, :: -1 if columns else 1])
-    known = tuple(view for view in views if view)
-    if len(known) < len(views):
-        return np.stack(upright), ()
-    order = sorted(range(len(views)), key=lambda index: BOTH_VIEWS.index(known[index]))
-    return np.stack([upright[i] for i in order]), tuple(known[i] for i in order)
+    views = dict(zip(frames, find_views(dataset, frames, len(all_counts), warnings), strict=True))
+    known = tuple(view for view in views.values() if view)
+    if len(known) == len(views):
+        frames = sorted(frames, key=lambda frame: BOTH_VIEWS.index(str(views[frame])))
+        known = tuple(str(views[frame]) for frame in frames)
+    flips = [turned(dataset, frame, len(all_counts), views[frame]) for frame in frames]
+    if any(rows or columns for rows, columns in flips):
+        warnings.add(Notice.ORIENTATION_CHANGED.name)
+    elif frames == list(range(len(all_counts))):  # nothing to move: no copy
+        return frames, all_counts, known if len(known) == len(views) else ()
+    upright = [
+        all_counts[frame][:: -1 if rows else 1, :: -1 if columns else 1]
+        for frame, (rows, columns) in zip(frames, flips, strict=True)
+    ]
+    return frames, np.stack(upright), known if len(known) == len(views) else ()
 
 
-def _values(dataset: Dataset, keyword: str) -> list:
+def _values(dataset: Attributes, keyword: str) -> list:
     value = dataset.get(keyword)
     if value is None:
         return []

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ class Scan:
 
     Attributes:
         counts: uint16 `[view, row, column]`; row 0 is the head end, each view as the camera sees it.
+        counts_per_view: sum of each view.
         views: name of each view in `counts`: ("anterior", "posterior") or one view; () if unknown.
         spacing_mm: side of a pixel.
         velocity_mm_s: table velocity; `velocity_inferred` if from scan length and duration.
@@ -29,6 +29,7 @@ class Scan:
     """
 
     counts: np.ndarray = field(repr=False)
+    counts_per_view: tuple[int, ...]
     views: tuple[str, ...]
     spacing_mm: float
     velocity_mm_s: float
@@ -47,10 +48,6 @@ class Scan:
     scanner: str
     identity_removed: bool
     warnings: tuple[str, ...]
-
-    @cached_property
-    def counts_per_view(self) -> tuple[int, ...]:
-        return tuple(int(view.sum(dtype=np.int64)) for view in self.counts)
 
     def summary(self, patient: str | None = None) -> "ScanSummary":
         """What pairing needs; `patient` (a pseudonym) takes the place of the patient ID."""

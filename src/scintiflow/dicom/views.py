@@ -3,8 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from pydicom.dataset import Dataset
-
+from scintiflow.dicom.attributes import Values
 from scintiflow.dicom.codes import VIEW_CODE_VALUES, VIEW_ORIENTATION
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 
@@ -15,7 +14,7 @@ NAMES = {  # as vendors write them in code meanings, image IDs and series descri
 }
 
 
-def photopeak_frames(dataset: Dataset, frames: int, warnings: set[str]) -> list[int]:
+def photopeak_frames(dataset: Values, frames: int, warnings: set[str]) -> list[int]:
     """Indices of the frames in the energy window that holds 140 keV. Raises Rejection."""
     windows = _vector(dataset, "EnergyWindowVector", frames)
     described = dataset.get("EnergyWindowInformationSequence") or []
@@ -34,7 +33,7 @@ def photopeak_frames(dataset: Dataset, frames: int, warnings: set[str]) -> list[
     return chosen
 
 
-def find_views(dataset: Dataset, frames: list[int], all_frames: int, warnings: set[str]) -> list[str | None]:
+def find_views(dataset: Values, frames: list[int], all_frames: int, warnings: set[str]) -> list[str | None]:
     """The view of each of `frames`, None where nothing tells. Raises Rejection."""
     if not 1 <= len(frames) <= 2:
         raise Rejection(Reason.FRAME_COUNT, f"{len(frames)} frames")
@@ -53,7 +52,7 @@ def find_views(dataset: Dataset, frames: list[int], all_frames: int, warnings: s
     return views
 
 
-def turned(dataset: Dataset, frame: int, all_frames: int, view: str | None) -> tuple[bool, bool]:
+def turned(dataset: Values, frame: int, all_frames: int, view: str | None) -> tuple[bool, bool]:
     """(rows, columns) to be reversed so that row 0 is the head end and the view is as the camera sees it.
 
     ImageOrientationPatient decides where it is given; else a feet-first patient is taken to lie turned
@@ -68,7 +67,7 @@ def turned(dataset: Dataset, frame: int, all_frames: int, view: str | None) -> t
     return feet_first, feet_first
 
 
-def _detectors(dataset: Dataset, frames: list[int], all_frames: int) -> list[Dataset | None]:
+def _detectors(dataset: Values, frames: list[int], all_frames: int) -> list[Values | None]:
     described = dataset.get("DetectorInformationSequence") or []
     numbers = _vector(dataset, "DetectorVector", all_frames)
     if not described:
@@ -83,7 +82,7 @@ def _detectors(dataset: Dataset, frames: list[int], all_frames: int) -> list[Dat
     return [described[number - 1] for number in chosen]
 
 
-def _coded_view(detector: Dataset | None) -> str | None:
+def _coded_view(detector: Values | None) -> str | None:
     found: set[str | None] = set()
     for item in (detector.get("ViewCodeSequence") if detector else None) or []:
         coded = VIEW_CODE_VALUES.get(str(item.get("CodeValue", "")))
@@ -94,7 +93,7 @@ def _coded_view(detector: Dataset | None) -> str | None:
     return known.pop() if known else None
 
 
-def _view_by_angle(detector: Dataset | None) -> str | None:
+def _view_by_angle(detector: Values | None) -> str | None:
     """Zero degrees is at the patient's back (PS3.3 C.8.4.11, Start Angle)."""
     try:
         angle = float(detector.get("StartAngle")) % 360 if detector else None
@@ -103,7 +102,7 @@ def _view_by_angle(detector: Dataset | None) -> str | None:
     return None if angle is None else {0.0: "posterior", 180.0: "anterior"}.get(round(angle / 10) * 10.0 % 360)
 
 
-def _view_by_name(dataset: Dataset) -> str | None:
+def _view_by_name(dataset: Values) -> str | None:
     return _named(dataset.get("ImageID"), dataset.get("SeriesDescription"))
 
 
@@ -125,17 +124,18 @@ def _inferred(
     return filled
 
 
-def holds_photopeak(window: Dataset) -> bool:
+def holds_photopeak(window: Values) -> bool:
     for limits in window.get("EnergyWindowRangeSequence") or []:
         try:
-            if float(limits.EnergyWindowLowerLimit) <= PHOTOPEAK_KEV <= float(limits.EnergyWindowUpperLimit):
-                return True
-        except (AttributeError, TypeError, ValueError):
+            lower, upper = (float(limits.get(f"EnergyWindow{end}Limit")) for end in ("Lower", "Upper"))
+        except (TypeError, ValueError):
             continue
+        if lower <= PHOTOPEAK_KEV <= upper:
+            return True
     return False
 
 
-def _vector(dataset: Dataset, keyword: str, frames: int) -> list[int] | None:
+def _vector(dataset: Values, keyword: str, frames: int) -> list[int] | None:
     value = dataset.get(keyword)
     if value is None or value == "":
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -113,37 +114,62 @@ def save_object(path: Path, dataset: Dataset) -> None:
 def file_meta(sop_class_uid: str, instance_uid: str) -> FileMetaDataset:
     """File meta information of an Explicit VR Little Endian object written by this product."""
     meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(instance_uid)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+    for keyword, value in meta_attributes(sop_class_uid, instance_uid).items():
+        setattr(meta, keyword, value)
     return meta
+
+
+def meta_attributes(sop_class_uid: str, instance_uid: str) -> dict[str, Any]:
+    """What `file_meta` says, by keyword."""
+    return {
+        "FileMetaInformationVersion": b"\x00\x01",
+        "MediaStorageSOPClassUID": UID(sop_class_uid),
+        "MediaStorageSOPInstanceUID": UID(instance_uid),
+        "TransferSyntaxUID": ExplicitVRLittleEndian,
+        "ImplementationClassUID": UID(IMPLEMENTATION_CLASS_UID),
+        "ImplementationVersionName": IMPLEMENTATION_VERSION,
+    }
 
 
 def write_pixels(image: Dataset, counts: np.ndarray) -> None:
     """Put uint16 `[frame, row, column]` into `image` as little-endian native pixels."""
-    frames, rows, columns = counts.shape
-    image.SamplesPerPixel = 1
-    image.PhotometricInterpretation = "MONOCHROME2"
-    image.NumberOfFrames = frames
-    image.FrameIncrementPointer = FRAME_INCREMENT_POINTER
-    image.Rows, image.Columns = rows, columns
-    image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
-    image.PixelRepresentation = 0
-    image.SmallestImagePixelValue = int(counts.min())
-    image.LargestImagePixelValue = int(counts.max())
+    for keyword, value in pixel_attributes(counts).items():
+        setattr(image, keyword, bytes(value) if isinstance(value, memoryview) else value)
     image["SmallestImagePixelValue"].VR = image["LargestImagePixelValue"].VR = "US"
-    image.PixelData = np.ascontiguousarray(counts, dtype="<u2").tobytes()
     image["PixelData"].VR = "OW"
+
+
+def pixel_attributes(counts: np.ndarray) -> dict[str, Any]:
+    """What `write_pixels` says, by keyword; the pixels as a view of `counts` where they need no copy."""
+    frames, rows, columns = counts.shape
+    return {
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "NumberOfFrames": frames,
+        "FrameIncrementPointer": FRAME_INCREMENT_POINTER,
+        "Rows": rows,
+        "Columns": columns,
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": 0,
+        "SmallestImagePixelValue": int(counts.min()),
+        "LargestImagePixelValue": int(counts.max()),
+        "PixelData": np.ascontiguousarray(counts, dtype="<u2").data.cast("B"),
+    }
 
 
 def code_item(code: Code) -> Dataset:
     """One item of a code sequence (PS3.3 8.8)."""
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code
+    for keyword, value in code_attributes(code).items():
+        setattr(item, keyword, value)
     return item
+
+
+def code_attributes(code: Code) -> dict[str, Any]:
+    """What `code_item` says, by keyword."""
+    return {"CodeValue": code.value, "CodingSchemeDesignator": code.scheme, "CodeMeaning": code.meaning}
 
 
 def decimal(value: float) -> str:

@@ -33,7 +33,7 @@ class StageRecord:
     Attributes:
         params: the stage's section, flat, as MLflow keeps it (text, long values cut).
         inputs, outputs: name of `stages.graph` -> SHA-256 of the content.
-        cohorts: name -> version, for stages that read cohorts.
+        cohorts: name -> version, for stages that read cohorts: as the stage saw it, else as its pipeline run says.
         started: milliseconds since 1970. seconds: from the opening to the end of the run.
     """
 
@@ -108,8 +108,10 @@ class History:
         client = open_client(where)
         try:
             experiments = [found.experiment_id for found in client.search_experiments()]
-            runs = [_record(run) for run in _all_runs(client, experiments)]
-            return cls([run for run in runs if run is not None], _all_models(client))
+            runs = list(_all_runs(client, experiments))
+            pipelines = {run.info.run_id: _own(run) for run in runs if STAGE_TAG not in run.data.tags}
+            stages = [run for run in runs if STAGE_TAG in run.data.tags and run.info.end_time]
+            return cls([_record(run, pipelines) for run in stages], _all_models(client))
         except MlflowException as error:
             raise ScintiflowError(
                 f"MLflow does not answer ({error.error_code})",
@@ -209,20 +211,22 @@ def _own(run: Run) -> dict[str, str]:
     return tagged(run.data.tags, PREFIX)
 
 
-def _record(run: Run) -> StageRecord | None:
-    tags = run.data.tags
-    if STAGE_TAG not in tags or not run.info.end_time:
-        return None
+def _record(run: Run, pipelines: dict[str, dict[str, str]]) -> StageRecord:
+    tags, params = run.data.tags, run.data.params
+    parent = tags.get(PARENT_TAG, "")
+    # A pod sees a fetched folder and no .dvc file; its pipeline run knows what was pinned.
+    pinned = tagged(pipelines.get(parent, {}), COHORT_TAG)
+    cohorts = {f"{COHORT_TAG}{name}": pinned[name] for name in pinned if f"'{name}'" in params.get("cohorts", "")}
     return StageRecord(
         stage=tags[STAGE_TAG],
         run_id=run.info.run_id,
-        parent_run_id=tags.get(PARENT_TAG, ""),
+        parent_run_id=parent,
         experiment_id=run.info.experiment_id,
         started=run.info.start_time,
         seconds=(run.info.end_time - run.info.start_time) / 1000,
-        params=dict(run.data.params),
+        params=dict(params),
         metrics=dict(run.data.metrics),
-        tags={"git_sha": tags.get("mlflow.source.git.commit", "")} | _own(run),
+        tags={"git_sha": tags.get("mlflow.source.git.commit", "")} | cohorts | _own(run),
     )
 
 

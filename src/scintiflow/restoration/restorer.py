@@ -180,7 +180,7 @@ def load_second_restorer(
     """
     cascade = Cascade(recipe_of(cascade_folder))
     for network, weights in ((cascade.first, FIRST), (cascade.second, SECOND)):
-        network.load_state_dict(torch.load(cascade_folder / weights, map_location="cpu", weights_only=True))
+        network.load_state_dict(load_file(cascade_folder / weights))
     cascade.to(device).eval()
     whole = RestorationNetwork(cascade.first)
 
