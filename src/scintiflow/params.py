@@ -21,6 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class _Section(BaseModel):
@@ -223,7 +224,6 @@ class EvaluateParams(_Section):
     bm3d: bool
     nlm: bool = True
     trained_baselines: list[Literal["unet", "first_alone"]] = []
-    champion_of: str = ""
     missed_below: Share = 0.5
     invented_above: Positive = 0.3
     unsupported_beyond: Positive = 4.0
@@ -233,19 +233,61 @@ class EvaluateParams(_Section):
     pictured_patients: Count
 
 
+class FetchChampionParams(_Section):
+    """Whose champion a new model is compared with; must be `register.model_name`."""
+
+    model_name: ModelName
+
+
+GateMetric = Literal[
+    "psnr", "ssim", "deviance", "count_bias", "bone_bias", "lesion_contrast", "lesions_missed", "false_hot_spots",
+    "consistency",
+]  # fmt: skip
+Margins = dict[GateMetric, Annotated[float, Field(ge=0)]]
+
+
+class AblationParams(_Section):
+    """The paper's ablation (`scintiflow ablation`): every arm is trained once with each seed."""
+
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+
+class AblationArmParams(_Section):
+    """One training of the ablation, as it travels through its pipeline."""
+
+    arm: Literal["none", "spi", "spi_skd", "spi_skd_scm", "unadapted"]
+    train_cascade: TrainCascadeParams
+    evaluate: EvaluateParams
+
+
 class GateRules(_Section):
-    """What a model must reach to become champion. Differences are restored minus baseline."""
+    """What a model must reach to become champion; `docs/reference/gate.md` explains every rule.
+
+    The metrics named in the four mappings are those of `registry.measures`. Every mapping gives a margin in the
+    metric's unit; a paired rule compares the new model with the champion on the same patients.
+    """
 
     smallest_test_patients: Count
+    smallest_lesion_patients: Count
     psnr_gain_over_identity_db: float
     psnr_gain_over_gaussian_db: float
     largest_count_bias: Positive
     largest_bone_bias: Positive
     smallest_lesion_contrast: Share
+    largest_lesion_contrast: Annotated[float, Field(ge=1)]
+    largest_missed_share: Share
+    largest_false_hot_spots: Annotated[float, Field(ge=0)]
+    significance: Annotated[float, Field(gt=0, lt=0.5)]
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    seed: int
+    superiority: Annotated[Margins, Field(min_length=1)]
+    non_inferiority: Annotated[Margins, Field(min_length=1)]
+    subgroups: Annotated[Margins, Field(min_length=1)]
+    worst_patient: Margins
 
 
 class RegisterParams(_Section):
-    model_name: str
+    model_name: ModelName
     gate: GateRules
 
 
@@ -274,11 +316,19 @@ class Params(_Section):
     adapt_sam: AdaptSamParams
     distil_priors: DistilPriorsParams
     train_cascade: TrainCascadeParams
+    fetch_champion: FetchChampionParams
     evaluate: EvaluateParams
     register_: Annotated[RegisterParams, Field(alias="register")]
     restore_real: RestoreRealParams
     tracking: TrackingParams
     placement: PlacementParams
+    ablation: AblationParams = AblationParams(seeds=[1, 2, 3])
+
+    @model_validator(mode="after")
+    def _one_model_name(self) -> "Params":
+        if self.fetch_champion.model_name != self.register_.model_name:
+            raise ValueError("fetch_champion.model_name and register.model_name must be the same")
+        return self
 
     def section(self, stage: str) -> _Section:
         """The section of a stage, by the stage's name."""
@@ -323,8 +373,18 @@ def changed(section: SectionType, **changes: object) -> SectionType:
         ) from None
 
 
+# Stages of the ablation's pipeline, whose sections are made of those of params.yaml.
+OF_THE_ABLATION: dict[str, type[_Section]] = {
+    "unadapted_sam": AdaptSamParams,
+    "ablation_arm": AblationArmParams,
+    "ablation_table": EvaluateParams,
+}
+
+
 def parse_section(stage: str, text: str) -> _Section:
     """A stage's section from the JSON that travels through a pipeline."""
+    if stage in OF_THE_ABLATION:
+        return OF_THE_ABLATION[stage].model_validate_json(text)
     field = "register_" if stage == "register" else stage
     section_type: type[_Section] = Params.model_fields[field].annotation  # type: ignore[assignment]
     return section_type.model_validate_json(text)

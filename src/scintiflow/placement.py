@@ -112,6 +112,7 @@ class PlacementParams(_Part):
     adapt_sam: StepPlacement
     distil_priors: StepPlacement
     train_cascade: StepPlacement
+    fetch_champion: StepPlacement
     evaluate: StepPlacement
     register_: Annotated[StepPlacement, Field(alias="register")]
     restore_real: StepPlacement

@@ -142,4 +142,6 @@ def package(production, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def arguments(production):
-    return cluster_arguments(production, {"cohorts": "c0", "truth": "7u"}, registry="one")
+    return cluster_arguments(production, {"cohorts": "c0", "truth": "7u"}, registry="one") | {
+        "champion_to_beat": "none"
+    }

@@ -119,7 +119,7 @@ def test_status_knows_each_stage(connection, half_way):
     assert words["ingest"] == "reused"
     assert words["adapt_sam"] == words["distil_priors"] == "succeeded"
     assert words["train_cascade"] == "running"
-    assert {words[name] for name in ("evaluate", "register", "restore_real")} == {"waiting"}
+    assert {words[name] for name in ("fetch_champion", "evaluate", "register", "restore_real")} == {"waiting"}
 
 
 def test_status_knows_times_attempts_and_the_reason_of_a_failed_attempt(connection, half_way):
@@ -229,9 +229,9 @@ def test_a_schedule_runs_one_at_a_time_and_makes_up_no_missed_times(server, on_t
     assert (kept["max_concurrency"], kept["no_catchup"], kept["mode"]) == ("1", True, "ENABLE")
 
 
-def test_a_schedule_reads_the_cohorts_anew_and_keeps_the_cache_of_the_rest(server, on_time, package):
+def test_a_schedule_reads_cohorts_and_champion_anew_and_keeps_the_cache_of_the_rest(server, on_time, package):
     tasks = server.schedules[on_time().schedule_id]["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"]
-    assert tasks.pop("ingest")["cachingOptions"] == {}
+    assert tasks.pop("ingest")["cachingOptions"] == tasks.pop("fetch-champion")["cachingOptions"] == {}
     compiled = next(yaml.safe_load_all(package.read_text()))["root"]["dag"]["tasks"]
     assert tasks == {name: compiled[name] for name in tasks}
 

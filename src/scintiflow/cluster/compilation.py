@@ -26,7 +26,8 @@ def retrain_arguments(
 ) -> dict[str, str]:
     """Arguments of a run on this machine, which reads the sources under `root`.
 
-    `pins` and `registry` are looked up if they are not given.
+    `pins` and `registry` are looked up if they are not given. The champion to beat depends on the work that these
+    arguments describe, so the plan adds it.
     """
     sources = {name: str(root / SOURCES[name]) for name in ("cohorts", "truth")}
     hashes = source_hashes(params, root, pins)

@@ -24,9 +24,9 @@ def cached_stages(arguments: dict[str, str], project: Path, again: tuple[str, ..
 
     Stages in `again` run in any case.
     """
-    from pipelines.retrain import retrain_pipeline
+    from pipelines.retrain import retrain
 
-    specification = retrain_pipeline(placement=None).pipeline_spec
+    specification = retrain.pipeline_spec
     tasks = specification.root.dag.tasks
     executors = {
         name: utils.struct_to_executor_spec(executor)

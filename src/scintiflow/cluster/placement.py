@@ -9,7 +9,7 @@ from kfp import dsl, kubernetes
 from scintiflow.placement import PlacementParams, StepPlacement
 from scintiflow.registry.surroundings import EXPERIMENT, PIPELINE_RUN
 from scintiflow.stages.code_version import code_version
-from scintiflow.stages.graph import BY_NAME
+from scintiflow.stages.graph import TITLES
 
 EXPERIMENT_ANNOTATION = "scintiflow/experiment"
 RUN_LABEL = "pipeline/runid"  # on every pod of a run, set by Kubeflow Pipelines
@@ -17,7 +17,7 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 
 
-def place(task: dsl.PipelineTask, placement: PlacementParams | None, experiment: str = "") -> None:
+def place(task: dsl.PipelineTask, placement: PlacementParams | None = None, experiment: str = "") -> None:
     """Give a stage's task its display name, the hash of the code it runs, and its place on a cluster.
 
     A cache compares arguments, image and environment and does not see the installed package: CODE_VERSION
@@ -26,7 +26,7 @@ def place(task: dsl.PipelineTask, placement: PlacementParams | None, experiment:
     compared. `placement` None is this machine, which has nothing to place.
     """
     stage = task.component_spec.name.replace("-", "_")
-    task.set_display_name(BY_NAME[stage].title)
+    task.set_display_name(TITLES[stage])
     task.set_env_variable("CODE_VERSION", code_version(stage))
     if placement is None:
         return

@@ -101,12 +101,13 @@ def checked_cron(cron: str) -> str:
 
 
 def _fresh_every_time(document: dict[str, Any]) -> dict[str, Any]:
-    """The pipeline with ingestion never taken from the cache.
+    """The pipeline with two steps never taken from the cache: the cohorts and the champion.
 
-    The arguments of a schedule are fixed, so their hash of the cohorts is not what the volume holds on a later day.
+    The arguments of a schedule are fixed, so they do not say what the volume and the registry hold on a later day.
     """
     pipeline = document.get("pipeline_spec", document)
-    pipeline["root"]["dag"]["tasks"]["ingest"]["cachingOptions"] = {}
+    for step in ("ingest", "fetch-champion"):
+        pipeline["root"]["dag"]["tasks"][step]["cachingOptions"] = {}
     return document
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from scintiflow.cluster.compilation import cluster_arguments, compile_retrain, source_hashes
 from scintiflow.cluster.connection import Connection
 from scintiflow.cluster.pins import Pin, pin_cohorts, used_cohorts
+from scintiflow.cluster.planning import work_key
 from scintiflow.cluster.remote_runs import Submitted, find_experiment, run_name, submit
 from scintiflow.cluster.schedules import Scheduled, schedule
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params
+from scintiflow.registry.champion import champion_to_beat
 from scintiflow.registry.runs import registry_identity
 from scintiflow.registry.surroundings import TRACKING_URI
 
@@ -32,6 +34,7 @@ def submit_retrain(
     name = run_name()
     hashes = source_hashes(params, root, _fetchable(pin_cohorts(used_cohorts(params), root)))
     arguments = cluster_arguments(params, hashes, _registry(otherwise=name))
+    arguments["champion_to_beat"] = _champion(params, work_key(params, arguments), otherwise=name)
     identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
     with _compiled(params) as package:
         return submit(connection, package, arguments, identity, name, account)
@@ -43,7 +46,7 @@ def schedule_retrain(
     """Retrain at fixed times from what the cluster's volume holds then. Arguments as in `submit_retrain`."""
     _check_image()
     unknown = {"cohorts": "whatever the volume holds", "truth": "whatever the volume holds"}
-    arguments = cluster_arguments(params, unknown, registry="scheduled")
+    arguments = cluster_arguments(params, unknown, registry="scheduled") | {"champion_to_beat": "the one of the day"}
     identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
     with _compiled(params) as package:
         return schedule(connection, package, arguments, identity, name, cron, account)
@@ -82,4 +85,13 @@ def _check_image() -> None:
 
 def _registry(otherwise: str) -> str:
     """Which registry is meant, if this machine knows it; otherwise a value that never hits the cache."""
-    return registry_identity() if os.environ.get(TRACKING_URI, "").startswith("http") else otherwise
+    return registry_identity() if _knows_registry() else otherwise
+
+
+def _champion(params: Params, work: str, otherwise: str) -> str:
+    """The champion to beat, if this machine knows the registry; otherwise a value that never hits the cache."""
+    return champion_to_beat(params.register_.model_name, work) if _knows_registry() else otherwise
+
+
+def _knows_registry() -> bool:
+    return os.environ.get(TRACKING_URI, "").startswith("http")

@@ -31,10 +31,11 @@ STAGES = (
     StageSpec("adapt_sam", "Adapt SAM", reads=("dataset", "truth"), writes="sam"),
     StageSpec("distil_priors", "Distil semantic priors", reads=("dataset", "sam"), writes="priors"),
     StageSpec("train_cascade", "Train the cascade", reads=("dataset", "priors"), writes="cascade"),
+    StageSpec("fetch_champion", "Fetch the champion", reads=(), writes="champion"),
     StageSpec(
         "evaluate",
         "Evaluate on held-out patients",
-        reads=("dataset", "sam", "priors", "cascade", "truth"),
+        reads=("dataset", "sam", "priors", "cascade", "champion", "truth"),
         writes="evaluation",
     ),
     StageSpec("register", "Register the model", reads=("cascade", "evaluation"), writes="registration"),
@@ -46,7 +47,20 @@ STAGES = (
     ),
 )
 
+# What pipelines/ablation.py adds; `scores` are those of one training.
+ABLATION_STAGES = (
+    StageSpec("unadapted_sam", "SAM as it comes", reads=(), writes="sam"),
+    StageSpec(
+        "ablation_arm",
+        "Train and score one arm",
+        reads=("dataset", "priors", "unadapted_priors", "truth"),
+        writes="scores",
+    ),
+    StageSpec("ablation_table", "Ablation table", reads=("scores",), writes="table"),
+)
+
 BY_NAME = {stage.name: stage for stage in STAGES}
+TITLES = {stage.name: stage.title for stage in (*STAGES, *ABLATION_STAGES)}
 
 
 def find_stage(name: str, where: str) -> StageSpec:
