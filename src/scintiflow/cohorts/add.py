@@ -98,7 +98,7 @@ def update_cohort(
         entries, staged, locations, intact = _taken_in(
             [Job(path, codes) for path in paths], key, staging, workers, dry_run, known
         )
-        entries = _still_joined(join_views(entries, staged, key, staging, mended), earlier)
+        entries = _still_joined(join_views(entries, staged, key, staging, mended, workers), earlier)
         fresh = {entry.sha256 for entry in entries}
         ledger = Ledger(
             name=name,
