@@ -28,7 +28,7 @@ data: $(READY) ## make the sample cohorts: simulated children and the real GE sc
 	@$(BIN)/scintiflow sample-cohorts --profile $(PROFILE)
 
 run: data ## the main job: cohorts -> trained, checked, registered model and report
-	@$(BIN)/scintiflow retrain --profile $(PROFILE)
+	@$(BIN)/scintiflow retrain --profile $(PROFILE) --allow-dirty
 
 repro: data ## the same road through DVC
 	@$(BIN)/dvc repro

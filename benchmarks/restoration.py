@@ -14,13 +14,12 @@ children, recipe and code; `table.md` is the table of all rows that are done, wr
 import argparse
 import hashlib
 import os
-import platform
 import shlex
 import sys
 from pathlib import Path
 
-import torch
 from restoring.children import Cohort, Plan, make_cohort, plan_text
+from restoring.machine import machine
 from restoring.methods import ROWS, UNTRAINED
 from restoring.scores import Bench, collected, score_trained, score_untrained
 from restoring.table import markdown
@@ -35,6 +34,7 @@ from scintiflow.tracking import SilentTracker
 
 ROOT = Path(__file__).parents[1]
 TABLE = "table.md"
+RECIPE = ROOT / "benchmarks" / "restoring" / "recipe.yaml"
 FIRST_SEED = 1
 SMOKE = {"children": 2, "training_children": 1, "validation_children": 1, "seeds": 1, "steps": 2}
 SMOKE_NETWORK = {"width": 4, "blocks": [1]}
@@ -47,9 +47,7 @@ SMOKE_OLDEST_YEARS = 0.7
 
 def main() -> None:
     arguments = parsed()
-    params = load_params(
-        ROOT / "params.yaml", ROOT / "profiles" / f"{arguments.profile}.yaml" if arguments.profile else None
-    )
+    params = load_params(ROOT / "params.yaml", arguments.recipe)
     training, plan = recipe(arguments, params), cohort_plan(arguments, params)
     children = digest(plan_text(plan), phantom_code_version())
     cohort = make_cohort(plan, arguments.folder / f"children-{children}", arguments.workers)
@@ -81,7 +79,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--validation-children", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3, help="of every trained row (3)")
     parser.add_argument("--steps", type=int, default=0, help="optimiser steps of the trained rows; 0: the recipe's")
-    parser.add_argument("--profile", default="laptop", help="profiles/<name>.yaml; '' for the production recipe")
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="overlay of params.yaml that the rows train with")
     parser.add_argument("--rows", type=row_names, default=list(ROWS), help=f"of {','.join(ROWS)}")
     parser.add_argument("--sam", type=Path, help="folder of an adapted SAM that makes the masks; else exact masks")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -158,18 +156,6 @@ def code() -> str:
     """What decides a row's numbers: the code that trains and scores, and the rows' definitions."""
     methods = ROOT / "benchmarks" / "restoring" / "methods.py"
     return digest(code_version("train_cascade"), code_version("evaluate"), methods.read_text(encoding="utf-8"))
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    model = named[0] if named else model
-    accelerator = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return (
-        f"{model}, {os.cpu_count()} cores{accelerator}, torch {torch.__version__}, Python {platform.python_version()}"
-    )
 
 
 def digest(*texts: str) -> str:

@@ -15,10 +15,17 @@ def restore_real(
     restored: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Restores the thinned real scan with the registered model and writes the final report."""
+    """Restores the thinned real scan with the registered model and writes the final report.
+
+    `cohorts` is a folder, or SOURCE@SHA: fetched at that commit.
+    """
+    import json
+
+    from scintiflow.cohorts.fetch import cohorts_at
     from scintiflow.stages.door import run_stage
 
-    inputs = {"cohorts": cohorts, "evaluation": evaluation.path, "registration": registration.path}
+    real = str(cohorts_at(cohorts, json.loads(params)["cohorts"]))
+    inputs = {"cohorts": real, "evaluation": evaluation.path, "registration": registration.path}
     numbers = run_stage("restore_real", params, inputs, {"restored": restored.path}, report.path)
     for name, value in numbers.items():
         report.log_metric(name, value)

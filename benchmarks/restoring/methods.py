@@ -2,25 +2,16 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from skimage.restoration import denoise_nl_means
 from torch.utils.flop_counter import FlopCounterMode
 
-from scintiflow.evaluation.baselines import anscombe, inverse_anscombe
-from scintiflow.evaluation.cases import body_by_threshold, bounding_box
 from scintiflow.params import TrainCascadeParams, changed
 from scintiflow.restoration.cascade import Cascade
+from scintiflow.restoration.variants import NO_TEACHER
 from scintiflow.structures import STRUCTURES
 
-NEVER = 10**9  # second_every: f^IR2 takes part in the first step alone, and teaches nothing
-CROP_MARGIN_PIXELS = 16
-NLM_STRENGTH = 0.8  # of the noise's standard deviation, scikit-image's recommendation for its fast mode
 PRIOR_HEAD_WEIGHT = 0.05
 
-NO_TEACHER = {
-    "skd_output_weight": 0.0, "skd_feature_weight": 0.0, "scm_weight": 0.0, "spi": False, "second_every": NEVER,
-}  # fmt: skip
 WHOLE = {"prior_head_weight": PRIOR_HEAD_WEIGHT, "views": 2}
 
 
@@ -47,6 +38,7 @@ UNTRAINED = {
     "gaussian": "Gaussian, sigma tuned on validation",
     "nlm": "Anscombe + non-local means",
     "bm3d": "Anscombe + BM3D",
+    "reference": "the reference model, trained on other simulated children",
 }
 TRAINED = {
     "unet": Trained("plain U-Net", NO_TEACHER, backbone="unet"),
@@ -91,17 +83,3 @@ def operations_per_step(recipe: TrainCascadeParams) -> float:
         with FlopCounterMode(display=False) as second_operations:
             cascade.second(first, masks)
     return first_operations.get_total_flops() + second_operations.get_total_flops() / recipe.second_every
-
-
-@dataclass(frozen=True)
-class NonLocalMeans:
-    """Non-local means (Buades 2005, scikit-image) on Anscombe-transformed counts in the body's box, then times k."""
-
-    def __call__(self, rapid: np.ndarray, ratio: float) -> np.ndarray:
-        estimate = rapid.astype(np.float64)
-        for view, body in enumerate(body_by_threshold(rapid)):
-            box = bounding_box(body, CROP_MARGIN_PIXELS)
-            transformed = anscombe(rapid[view][box])
-            denoised = denoise_nl_means(transformed, patch_size=5, patch_distance=7, h=NLM_STRENGTH, sigma=1.0)
-            estimate[view][box] = inverse_anscombe(denoised)
-        return (estimate * ratio).astype(np.float32)

@@ -9,15 +9,16 @@ import pandas as pd
 import torch
 
 from restoring.children import Cohort
-from restoring.methods import TRAINED, NonLocalMeans, recipe_of
+from restoring.methods import TRAINED, recipe_of
 from scintiflow.dataset.manifest import Dataset
 from scintiflow.dataset.patches import load_studies
-from scintiflow.evaluation.baselines import AnscombeBm3d, Identity, Restorer, choose_gaussian
+from scintiflow.evaluation.baselines import AnscombeBm3d, Identity, NonLocalMeans, Restorer, choose_gaussian
 from scintiflow.evaluation.scoring import score_dataset
 from scintiflow.files import read_json, write_json
 from scintiflow.params import EvaluateParams, TrainCascadeParams
-from scintiflow.restoration.restorer import DESCRIPTION, load_restorer, save_cascade
+from scintiflow.restoration.restorer import DESCRIPTION, checkpoint_sha256, load_restorer, save_cascade
 from scintiflow.restoration.training import train
+from scintiflow.stages.restoring import REFERENCE_FOLDER
 from scintiflow.tracking import SilentTracker
 
 CHECKPOINTS = "checkpoints"
@@ -41,14 +42,18 @@ class Bench:
 
 def score_untrained(bench: Bench, name: str) -> None:
     """Score a method without weights and keep the result, unless it is there."""
-    path = bench.result(name, None)
-    if path.is_file():
+    path, facts = bench.result(name, None), {}
+    if name == "reference":
+        facts["sha256"] = checkpoint_sha256(REFERENCE_FOLDER)
+    if path.is_file() and read_json(path)["facts"].get("sha256") == facts.get("sha256"):
         return
-    facts: dict = {}
     if name == "gaussian":
         dataset = Dataset.open(bench.cohort.dataset)
         restorer, _ = choose_gaussian(dataset, bench.cohort.truth, None, bench.evaluation)
         facts["note"] = f"sigma {restorer.sigma_pixels:g} pixels"
+    elif name == "reference":
+        restorer = load_restorer(REFERENCE_FOLDER, "cuda" if torch.cuda.is_available() else "cpu")
+        facts["parameters"] = read_json(REFERENCE_FOLDER / DESCRIPTION)["first_parameters"]
     else:
         restorer = {"identity": Identity, "nlm": NonLocalMeans, "bm3d": AnscombeBm3d}[name]()
     _keep(bench, path, name, restorer, facts)

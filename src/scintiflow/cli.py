@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from scintiflow.commands import cohort, dicom, pipeline, restoring, samples, training
+from scintiflow.commands import (
+    cohort,
+    dicom,
+    models,
+    pipeline,
+    reference,
+    remote,
+    restoring,
+    samples,
+    tracing,
+    training,
+    weights,
+)
 from scintiflow.errors import ScintiflowError
 
 INTERRUPTED = 130  # what typer returns when it was stopped
@@ -14,11 +26,18 @@ HELP = "Trains, checks and ships the model that gives a rapid bone scan the qual
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 app.add_typer(cohort.group, name="cohort")
 app.add_typer(dicom.group, name="dicom")
+app.add_typer(models.group, name="models")
 app.add_typer(pipeline.group, name="pipeline")
+app.add_typer(reference.group, name="reference")
+app.add_typer(remote.group, name="remote")
+app.add_typer(weights.group, name="weights")
 app.command()(samples.phantom)
 app.command("sample-cohorts")(samples.sample_cohorts)
 app.command()(training.stage)
+app.command()(training.plan)
 app.command()(training.retrain)
+app.command()(tracing.lineage)
+app.command()(tracing.reproduce)
 app.command()(restoring.restore)
 
 

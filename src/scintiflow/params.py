@@ -20,6 +20,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class _Section(BaseModel):
@@ -172,6 +173,8 @@ class TrainCascadeParams(_Section):
     masks_from: Literal["standard", "rapid"] = "standard"
     ramp: Share
     base_blur_pixels: Positive
+    start_from: str = ""
+    start_from_sha256: Sha256 = ""
     thinned_share: Share
     augmentation: AugmentationParams = AugmentationParams()
     seed: int
@@ -187,6 +190,28 @@ class TrainCascadeParams(_Section):
     patience: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Count
 
+    @model_validator(mode="after")
+    def _weights_are_named_with_their_hash(self) -> "TrainCascadeParams":
+        if bool(self.start_from) != bool(self.start_from_sha256):
+            raise ValueError("start_from and start_from_sha256 must be given together, or both be ''")
+        return self
+
+
+class ScenesParams(_Section):
+    """The wide simulator of `dataset.scenes`: what varies beyond one hospital's children and camera."""
+
+    children: Count
+    validation_children: Count
+    seed: int
+    youngest_years: Positive
+    oldest_years: Positive
+    scales: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    counts: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    accelerations: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    blurred_share: Share
+    largest_blur_pixels: Positive
+    shapes_share: Share
+
 
 class EvaluateParams(_Section):
     data_range_counts: Positive
@@ -196,24 +221,58 @@ class EvaluateParams(_Section):
     inception_sha256: Sha256
     gaussian_sigmas_pixels: Annotated[list[Positive], Field(min_length=1)]
     bm3d: bool
+    nlm: bool = True
+    trained_baselines: list[Literal["unet", "first_alone"]] = []
+    missed_below: Share = 0.5
+    invented_above: Positive = 0.3
+    unsupported_beyond: Positive = 4.0
+    sam_frechet_patients: Annotated[int, Field(ge=0)] = 0
     bootstrap_samples: Count
     seed: int
     pictured_patients: Count
 
 
+class FetchChampionParams(_Section):
+    """Whose champion a new model is compared with; must be `register.model_name`."""
+
+    model_name: ModelName
+
+
+GateMetric = Literal[
+    "psnr", "ssim", "deviance", "count_bias", "bone_bias", "lesion_contrast", "lesions_missed", "false_hot_spots",
+    "consistency",
+]  # fmt: skip
+Margins = dict[GateMetric, Annotated[float, Field(ge=0)]]
+
+
 class GateRules(_Section):
-    """What a model must reach to become champion. Differences are restored minus baseline."""
+    """What a model must reach to become champion; `docs/reference/gate.md` explains every rule.
+
+    The metrics named in the four mappings are those of `registry.measures`. Every mapping gives a margin in the
+    metric's unit; a paired rule compares the new model with the champion on the same patients.
+    """
 
     smallest_test_patients: Count
+    smallest_lesion_patients: Count
     psnr_gain_over_identity_db: float
     psnr_gain_over_gaussian_db: float
     largest_count_bias: Positive
     largest_bone_bias: Positive
     smallest_lesion_contrast: Share
+    largest_lesion_contrast: Annotated[float, Field(ge=1)]
+    largest_missed_share: Share
+    largest_false_hot_spots: Annotated[float, Field(ge=0)]
+    significance: Annotated[float, Field(gt=0, lt=0.5)]
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    seed: int
+    superiority: Annotated[Margins, Field(min_length=1)]
+    non_inferiority: Annotated[Margins, Field(min_length=1)]
+    subgroups: Annotated[Margins, Field(min_length=1)]
+    worst_patient: Margins
 
 
 class RegisterParams(_Section):
-    model_name: str
+    model_name: ModelName
     gate: GateRules
 
 
@@ -227,6 +286,13 @@ class TrackingParams(_Section):
     experiment: str
 
 
+class ReferenceRecipe(_Section):
+    """How the reference model is made: the scenes, and the keys of `train_cascade` that differ from params.yaml."""
+
+    scenes: ScenesParams
+    train_cascade: dict[str, Any]
+
+
 class Params(_Section):
     """The whole recipe."""
 
@@ -235,10 +301,17 @@ class Params(_Section):
     adapt_sam: AdaptSamParams
     distil_priors: DistilPriorsParams
     train_cascade: TrainCascadeParams
+    fetch_champion: FetchChampionParams
     evaluate: EvaluateParams
     register_: Annotated[RegisterParams, Field(alias="register")]
     restore_real: RestoreRealParams
     tracking: TrackingParams
+
+    @model_validator(mode="after")
+    def _one_model_name(self) -> "Params":
+        if self.fetch_champion.model_name != self.register_.model_name:
+            raise ValueError("fetch_champion.model_name and register.model_name must be the same")
+        return self
 
     def section(self, stage: str) -> _Section:
         """The section of a stage, by the stage's name."""
@@ -261,6 +334,14 @@ def load_params(base: Path, profile: Path | None = None) -> Params:
         raise _readable(error, base, profile) from None
 
 
+def load_reference_recipe(path: Path) -> ReferenceRecipe:
+    """Read the recipe of the reference model. Raises ScintiflowError that names file, key, reason and remedy."""
+    try:
+        return ReferenceRecipe.model_validate(_read_mapping(path))
+    except ValidationError as error:
+        raise _readable(error, path, None) from None
+
+
 def changed(section: SectionType, **changes: object) -> SectionType:
     """A copy of a section with values from the command line, checked like those of a file."""
     try:
@@ -279,6 +360,24 @@ def parse_section(stage: str, text: str) -> _Section:
     field = "register_" if stage == "register" else stage
     section_type: type[_Section] = Params.model_fields[field].annotation  # type: ignore[assignment]
     return section_type.model_validate_json(text)
+
+
+def section_of(stage: str, base: str, overlay: str = "") -> _Section:
+    """A stage's section from the texts of a recipe and of a profile, whatever the other sections look like.
+
+    For recipes of earlier revisions. Raises ScintiflowError if the section is not one that this version knows.
+    """
+    field = "register_" if stage == "register" else stage
+    section_type: type[_Section] = Params.model_fields[field].annotation  # type: ignore[assignment]
+    try:
+        whole = _overlaid(yaml.safe_load(base), yaml.safe_load(overlay) or {} if overlay else {})
+        return section_type.model_validate(whole[stage])
+    except (yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
+        raise ScintiflowError(
+            f"section '{stage}' cannot be read ({type(error).__name__})",
+            where="params.yaml",
+            remedy="Compare with a revision whose recipe has the same keys",
+        ) from None
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -16,9 +16,10 @@ sys.path.insert(0, str(SCRIPT.parent))
 
 import restoration  # noqa: E402
 from restoring.children import Plan  # noqa: E402  a script's parts are found beside the script
-from restoring.methods import ROWS, TRAINED, NonLocalMeans, operations_per_step, recipe_of  # noqa: E402
+from restoring.methods import ROWS, TRAINED, operations_per_step, recipe_of  # noqa: E402
 from restoring.table import markdown  # noqa: E402
 
+from scintiflow.evaluation.baselines import NonLocalMeans  # noqa: E402
 from scintiflow.params import NetworkParams, load_params  # noqa: E402
 
 

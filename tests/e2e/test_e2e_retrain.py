@@ -1,5 +1,6 @@
 """The whole road through the front door: `scintiflow` in a fresh project, kfp.local, MLflow, DVC."""
 
+import json
 import os
 import re
 import shutil
@@ -13,14 +14,18 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from scintiflow.stages.graph import STAGES as STAGE_SPECS
+
 ROOT = Path(__file__).parents[2]
-STAGES = ("Ingest", "Adapt SAM", "Distil", "Train", "Evaluate", "Register", "Restore")
+STAGES = ("Ingest", "Adapt SAM", "Distil", "Train", "Fetch", "Evaluate", "Register", "Restore")
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
 
 def scintiflow(project: Path, *arguments: str, expect: int = 0) -> str:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    if arguments[0] in ("retrain", "plan"):  # nothing in this project is committed
+        arguments = (*arguments, "--allow-dirty")
     for name in ("MLFLOW_TRACKING_URI", "SCINTIFLOW_PIPELINE_RUN", "SCINTIFLOW_EXPERIMENT", "SCINTIFLOW_GIT_SHA"):
         environment.pop(name, None)
     result = subprocess.run(
@@ -38,6 +43,16 @@ def change(project: Path, **sections: dict) -> None:
     for section, changes in sections.items():
         values[section] = values[section] | changes
     path.write_text(yaml.safe_dump(values))
+
+
+def plan(project: Path, expect: int) -> dict:
+    return json.loads(scintiflow(project, "plan", "--profile", "tiny", "--json", expect=expect))
+
+
+def stages_run(said: str) -> list[str]:
+    """Names of the stages that a retrain says it ran, in order."""
+    titles = {stage.title: stage.name for stage in STAGE_SPECS}
+    return [titles[title] for title in re.findall(r"^  > (.+?) +running$", said, re.MULTILINE)]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +81,7 @@ def runs(project: Path, experiment: str = "tiny"):
 
 def test_one_command_ends_with_a_registered_model_and_a_report(project):
     log = (project / "first.log").read_text()
-    assert "7 stages ran" in log
+    assert "8 stages ran" in log
     assert re.search(r"Gate: (NOT )?PASSED", log)
     report = project / re.search(r"Report: (\S+)", log)[1]
     page = report.read_text(encoding="utf-8")
@@ -77,7 +92,8 @@ def test_one_command_ends_with_a_registered_model_and_a_report(project):
     client, parents, children = runs(project)
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert {run.info.run_name for run in children} == {
-        "ingest", "adapt_sam", "distil_priors", "train_cascade", "evaluate", "register", "restore_real",
+        "ingest", "adapt_sam", "distil_priors", "train_cascade", "fetch_champion", "evaluate", "register",
+        "restore_real",
     }  # fmt: skip
     assert all(run.info.status == "FINISHED" for run in children)
     versions = client.search_model_versions("name='scintiflow'")
@@ -110,6 +126,7 @@ def test_real_scan_comes_out_as_derived_dicom(project):
 
 
 def test_nothing_changed_means_nothing_runs(project):
+    assert plan(project, expect=0)["verdict"] == "nothing to do"
     said = scintiflow(project, "retrain", "--profile", "tiny")
     assert "Nothing has changed: no stage ran again" in said
     assert said.count("unchanged, reused") == len(STAGES)
@@ -120,15 +137,27 @@ def test_one_stage_can_be_run_again(project):
     said = scintiflow(project, "retrain", "--profile", "tiny", "--again", "restore_real")
     assert "1 stages ran" in said
     assert "+ Restore the real scan" in said
-    assert said.count("unchanged, reused") == 6
+    assert said.count("unchanged, reused") == 7
     assert "no stage ran again" in scintiflow(project, "retrain", "--profile", "tiny")
 
 
 def test_a_changed_section_reruns_its_stage_and_what_follows(project):
     change(project, evaluate={"seed": 9})
+    planned = plan(project, expect=3)
     said = scintiflow(project, "retrain", "--profile", "tiny")
     assert "3 stages ran" in said
-    assert said.count("unchanged, reused") == 4
+    assert stages_run(said) == [stage["name"] for stage in planned["stages"] if stage["runs"]]
+    evaluate, register, _ = (stage for stage in planned["stages"] if stage["runs"])
+    assert evaluate["reasons"] == ["params: seed"]
+    assert register["reasons"] == ["upstream: evaluate"]
+    assert evaluate["seconds"] > 0
+    assert planned["total"]["gpu_hours"] == 0
+    if planned["champion"]:
+        changed = [
+            (found["section"], found["key"], found["old"], found["new"]) for found in planned["changed_params"]
+        ]
+        assert changed == [("evaluate", "seed", "1", "9")]
+    assert said.count("unchanged, reused") == 5
     children = {run.info.run_name for run in runs(project)[2] if run.data.params.get("seed") == "9"}
     assert "evaluate" in children
 
@@ -171,7 +200,7 @@ def test_a_breaking_stage_exits_with_one_and_names_the_log(project):
 
 def test_an_interrupted_run_is_marked_and_leaves_no_process(project):
     change(project, tracking={"experiment": "interrupted"}, evaluate={"seed": 77})
-    command = [sys.executable, "-m", "scintiflow.cli", "retrain", "--profile", "tiny"]
+    command = [sys.executable, "-m", "scintiflow.cli", "retrain", "--profile", "tiny", "--allow-dirty"]
     try:
         process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for line in process.stdout:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from scintiflow.evaluation import metrics
@@ -95,3 +95,44 @@ def test_empty_masks_give_nan(images):
         metrics.poisson_deviance(estimate, reference, nothing),
     ):
         assert math.isnan(number)
+
+
+def independent_ms_ssim(a, b):
+    """Wang 2003 from its definition: contrast and structure at four scales, everything at the fifth."""
+    weights, product = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 1.0
+    for scale, weight in enumerate(weights):
+        blur = lambda image: ndimage.gaussian_filter(image, 1.5, truncate=10 / 3)[5:-5, 5:-5]  # noqa: E731
+        means = blur(a), blur(b)
+        variances = blur(a * a) - means[0] ** 2 + blur(b * b) - means[1] ** 2
+        covariance = blur(a * b) - means[0] * means[1]
+        structure = (2 * covariance + (0.03 * L) ** 2) / (variances + (0.03 * L) ** 2)
+        light = (2 * means[0] * means[1] + (0.01 * L) ** 2) / (means[0] ** 2 + means[1] ** 2 + (0.01 * L) ** 2)
+        product *= max(0.0, float((structure * (light if scale == 4 else 1)).mean())) ** weight
+        a, b = (x[: len(x) // 2 * 2, : x.shape[1] // 2 * 2] for x in (a, b))
+        a, b = ((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4 for x in (a, b))
+    return product
+
+
+def test_ms_ssim_agrees_with_its_definition():
+    generator = np.random.default_rng(6)
+    reference = ndimage.gaussian_filter(generator.gamma(2, 4, (260, 200)), 2) * 3
+    estimate = reference + generator.normal(0, 1.5, reference.shape)
+    everywhere = np.ones(reference.shape, dtype=bool)
+    expected = independent_ms_ssim(estimate, reference)
+    assert metrics.ms_ssim(estimate, reference, L, everywhere) == pytest.approx(expected, abs=2e-3)
+    assert metrics.ms_ssim(reference, reference, L, everywhere) == pytest.approx(1)
+
+
+def test_ms_ssim_is_of_the_box_around_the_mask():
+    generator = np.random.default_rng(7)
+    reference, estimate = generator.gamma(2, 4, (2, 300, 256))
+    inside = np.zeros(reference.shape, dtype=bool)
+    inside[100:280, 200:240] = True  # widened to the left: the frame ends at the right
+    box = (slice(100, 280), slice(80, 256))
+    changed = estimate.copy()
+    changed[:90], changed[:, :70] = 1000, 1000
+    assert metrics.ms_ssim(changed, reference, L, inside) == pytest.approx(
+        metrics.ms_ssim(estimate[box], reference[box], L, inside[box])
+    )
+    assert math.isnan(metrics.ms_ssim(estimate[:100], reference[:100], L, inside[:100] | True))
+    assert math.isnan(metrics.ms_ssim(estimate, reference, L, inside & False))

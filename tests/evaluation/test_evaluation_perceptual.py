@@ -9,7 +9,10 @@ import torch
 from torchvision.models import alexnet
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.evaluation.perceptual import Fid, Lpips, NotAvailable, fid_picture, load_perceptual
+from scintiflow.evaluation.baselines import Identity
+from scintiflow.evaluation.perceptual import Inception, Lpips, Perceptual, inception_picture, load_perceptual
+from scintiflow.evaluation.scoring import score_split
+from scintiflow.evaluation.weights import NotAvailable
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +27,8 @@ def trunk(tmp_path_factory):
 def test_without_weights_both_are_not_available_and_say_why(params):
     perceptual = load_perceptual(params)
     assert isinstance(perceptual.lpips, NotAvailable)
-    assert str(perceptual.fid).startswith("not available: no Inception weights")
-    assert set(perceptual.reasons()) == {"lpips", "fid"}
+    assert str(perceptual.inception).startswith("not available: no Inception weights")
+    assert set(perceptual.reasons()) == {"lpips", "fid", "kid", "sam_frechet"}
     absent = params.model_copy(update={"lpips_trunk": "nowhere/alexnet.pth", "lpips_trunk_sha256": "0" * 64})
     assert "absent" in load_perceptual(absent).reasons()["lpips"]
 
@@ -37,7 +40,7 @@ def test_a_wrong_or_missing_hash_is_an_error(params, trunk):
             load_perceptual(wrong)
 
 
-def test_a_file_that_is_no_state_dict_is_an_error(params, tmp_path):
+def test_a_file_that_is_no_state_dict_is_an_error(params, trunk, tmp_path):
     class Evil:
         def __reduce__(self):
             return (print, ("executed",))
@@ -47,8 +50,9 @@ def test_a_file_that_is_no_state_dict_is_an_error(params, tmp_path):
     named = {"lpips_trunk": str(path), "lpips_trunk_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     with pytest.raises(ScintiflowError, match="not a state dict"):
         load_perceptual(params.model_copy(update=named))
-    with pytest.raises(ScintiflowError, match="not a state dict"):
-        Fid(path)
+    for foreign in (path, trunk[0]):  # a pickle, and another network
+        with pytest.raises(ScintiflowError, match="not a state dict"):
+            Inception(foreign, 40.0)
 
 
 def test_lpips_uses_the_trunk_of_the_file(params, trunk):
@@ -92,6 +96,7 @@ def independent_lpips(network, a, b):
 
 @pytest.fixture(scope="module")
 def inception(tmp_path_factory):
+    """The real architecture with random weights, in a file like the published one."""
     import torch_fidelity.feature_extractor_inceptionv3 as inceptionv3
 
     path = tmp_path_factory.mktemp("weights") / "inception.pth"
@@ -99,36 +104,46 @@ def inception(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(inceptionv3, "load_state_dict_from_url", lambda *a, **k: {})
     patch.setattr(inceptionv3.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-    network = inceptionv3.FeatureExtractorInceptionV3("random", ["64"])
+    network = inceptionv3.FeatureExtractorInceptionV3("random", ["2048"])
     patch.undo()
     torch.save(network.state_dict(), path)
     return path
 
 
-def test_fid_is_zero_for_equal_sets_and_grows_with_the_difference(inception):
+def test_inception_shows_views_of_any_size_to_the_network_of_the_file(inception):
     generator = np.random.default_rng(13)
-    shape = (70, 30)
-    sets = {
-        name: np.stack([fid_picture(generator.gamma(2, 4, shape) * gain, 40.0) for _ in range(4)])
-        for name, gain in (("a", 1.0), ("b", 1.0), ("c", 3.0))
-    }
-    assert sets["a"].shape == (4, 299, 299)
-    fid = Fid(inception, features=64)
-    assert fid(sets["a"], sets["a"]) == pytest.approx(0, abs=1e-3)
-    assert fid(sets["a"], sets["b"]) < fid(sets["a"], sets["c"])
-    assert math.isnan(fid(sets["a"][:1], sets["b"]))
+    views = [generator.gamma(2, 4, shape) for shape in ((70, 30), (200, 80), (40, 40))]
+    features = Inception(inception, 40.0, features=64)(views)
+    assert features.shape == (3, 64)
+    again = Inception(inception, 40.0, features=64)([views[1]])
+    assert np.allclose(again[0], features[1], atol=1e-5)
+    assert inception_picture(views[0], 40.0).shape == (299, 299)
+    assert inception_picture(np.full((9, 9), 99.0), 40.0).max() == 255
 
 
-def test_real_metrics_reach_the_table(cohort, params, trunk, inception):
-    from scintiflow.evaluation.baselines import Identity
-    from scintiflow.evaluation.perceptual import Perceptual
-    from scintiflow.evaluation.scoring import score_dataset
+@pytest.mark.slow
+def test_the_whole_inception_loads_and_gives_its_2048_features(inception, params):
+    sha256 = hashlib.sha256(inception.read_bytes()).hexdigest()
+    loaded = load_perceptual(params.model_copy(update={"inception": str(inception), "inception_sha256": sha256}))
+    assert not {"fid", "kid"} & set(loaded.reasons())
+    features = loaded.inception([np.random.default_rng(14).gamma(2, 4, (150, 60)) for _ in range(2)])
+    assert features.shape == (2, 2048)
+    assert np.isfinite(features).all()
 
-    perceptual = Perceptual(Lpips(trunk[0], 40.0), Fid(inception, features=64))
-    table = score_dataset(
+
+def test_real_metrics_reach_the_table_with_their_numbers_and_floor(cohort, params, trunk, inception):
+    perceptual = Perceptual(Lpips(trunk[0], 40.0), Inception(inception, 40.0, features=64), NotAvailable("off"))
+    scores = score_split(
         cohort.dataset, "test", {"identity": Identity()}, cohort.truth, None, params, perceptual=perceptual, workers=2
     )
-    scored = table[table["method"] == "identity"]
+    scored = scores.patients[scores.patients["method"] == "identity"]
     assert (scored["lpips_standard"] > 0).all()
-    assert scored["fid_standard"].nunique() == 1
-    assert (scored["fid_standard"] > 0).all()
+    for metric in ("fid", "kid"):
+        found = scores.whole_set[metric]
+        assert (found["available"], found["patients"], found["views"]) == (True, 4, 8)
+        assert scored[f"{metric}_standard"].unique() == pytest.approx(found["methods"]["identity"]["value"])
+        assert found["floor"] < found["methods"]["identity"]["value"]
+        assert set(found["methods"]) == {"identity", "truth"}
+    kid = scores.whole_set["kid"]["methods"]["identity"]
+    assert kid["low"] <= kid["value"] <= kid["high"]
+    assert scores.whole_set["sam_frechet"]["reason"] == "off"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import scintiflow.stages.champion_restorer as champion_restorer
 import scintiflow.stages.evaluate as stage
 from scintiflow.evaluation.baselines import Gaussian
 from scintiflow.evaluation.charts import nice_ticks
@@ -24,10 +25,17 @@ def evaluated(cohort, params, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(stage, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.5)(rapid, k))
     patch.setattr(stage, "checkpoint_sha256", lambda path: "c" * 64)
+    patch.setattr(champion_restorer, "checkpoint_sha256", lambda path: "c" * 64)
+    patch.setattr(champion_restorer, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.0)(rapid, k))
+    champion = {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64}
+    write_json(folder / "champion" / "champion.json", {"champion": champion})
     write_json(folder / "priors" / "priors.json", {"sam": {"provenance": "small SAM, no pretrained weights <b>"}})
     (folder / "cascade").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "cascade" / "curves.png")
-    inputs = stage.Inputs(cohort.dataset.folder, folder / "priors", folder / "cascade", cohort.truth)
+    inputs = stage.Inputs(
+        dataset=cohort.dataset.folder, sam=folder / "sam", priors=folder / "priors", cascade=folder / "cascade",
+        champion=folder / "champion", truth=cohort.truth,
+    )  # fmt: skip
     quick = params.model_copy(update={"bm3d": False})
     numbers = [stage.run(quick, inputs, stage.Outputs(folder / name), SilentTracker()) for name in ("one", "two")]
     patch.undo()
@@ -38,7 +46,8 @@ def test_the_folder_is_complete_and_repeatable(evaluated):
     folder, (numbers, again) = evaluated
     names = {path.relative_to(folder / "one").as_posix() for path in (folder / "one").rglob("*") if path.is_file()}
     assert names == {
-        "patients.parquet", "patients.csv", "summary.json", "timings.json", "report.html", "curves.png",
+        "patients.parquet", "patients.csv", "lesions.parquet", "lesions.csv", "noise.csv", "edges.csv",
+        "summary.json", "timings.json", "report.html", "curves.png",
         "pictures/captions.json", "pictures/patient-1.png",
     }  # fmt: skip
     assert numbers == again
@@ -59,6 +68,27 @@ def test_the_gate_can_read_the_summary(evaluated):
         "lesion_contrast",
     ):
         assert gate[name]["low"] <= gate[name]["mean"] <= gate[name]["high"]
+
+
+def test_the_champion_is_rescored_on_the_same_scans(evaluated):
+    folder, _ = evaluated
+    table = pd.read_parquet(folder / "one" / "patients.parquet")
+    scans = {
+        method: set(map(tuple, table.loc[table["method"] == method, ["patient", "study", "view"]].to_numpy()))
+        for method in ("restored", "champion")
+    }
+    assert scans["champion"] == scans["restored"] != set()
+    about = json.loads((folder / "one" / "summary.json").read_text())["about"]["champion"]
+    assert about == {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64, "same_model": False}
+
+
+def test_nobody_or_the_same_weights_give_no_rows_of_a_champion(tmp_path, monkeypatch):
+    monkeypatch.setattr(champion_restorer, "checkpoint_sha256", lambda path: "d" * 64)
+    write_json(tmp_path / "none" / "champion.json", {"champion": None})
+    assert champion_restorer.champion_of(tmp_path / "none", tmp_path) == (None, {})
+    same = {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64}
+    write_json(tmp_path / "same" / "champion.json", {"champion": same})
+    assert champion_restorer.champion_of(tmp_path / "same", tmp_path) == (same | {"same_model": True}, {})
 
 
 class Page(HTMLParser):
@@ -142,3 +172,26 @@ def test_ticks_enclose_the_data(low, high):
     assert ticks[-1] >= high
     assert 2 <= len(ticks) <= 9
     assert 0 in ticks
+
+
+def test_the_page_answers_a_physicist(evaluated):
+    folder = evaluated[0] / "one"
+    text = (folder / "report.html").read_text()
+    lesions = pd.read_parquet(folder / "lesions.parquet")
+    worst = lesions[lesions["method"] == "restored"].sort_values("recovery").iloc[0]
+    listed = text.split("Every known lesion", 1)[1].split("</table>", 1)[0]
+    assert listed.count("<tr><td>") == (lesions["method"] == "restored").sum()
+    assert f">{worst['recovery']:.2f}" in listed.split("<tr><td>", 2)[1]  # the worst one stands first
+    for heading in (
+        "Worst patients",
+        "Consistency with the measured counts",
+        "Noise power spectrum",
+        "Edge response",
+    ):
+        assert heading in text
+    assert text.count("<polyline") == 2 * 6  # two charts, every method and both references
+    assert "Plain U-Net: not available" in text
+    assert "Fréchet distance, SAM encoder" in text
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["about"]["not_available"].keys() >= {"lpips", "fid", "kid", "sam_frechet", "unet", "champion"}
+    assert summary["thresholds"] == {"missed_below": 0.5, "invented_above": 0.3, "unsupported_beyond": 4.0}

@@ -11,7 +11,8 @@ from scintiflow.dataset.priors import Prior, save_prior
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import AnscombeBm3d, Gaussian, Identity
 from scintiflow.evaluation.cases import load_case
-from scintiflow.evaluation.scoring import IDENTIFIERS, NUMBERS, age_band, score_dataset
+from scintiflow.evaluation.columns import IDENTIFIERS, NUMBERS, age_band
+from scintiflow.evaluation.scoring import score_dataset
 from scintiflow.evaluation.summary import flat_numbers, paired_difference, patient_values, summarise
 from scintiflow.structures import BODY, BONE, STRUCTURES
 

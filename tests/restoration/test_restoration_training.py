@@ -12,12 +12,14 @@ from scintiflow.dataset.manifest import COLUMNS, STUDIES, save_manifest
 from scintiflow.dataset.patches import PatchSampler, Study
 from scintiflow.dataset.priors import Prior, save_prior
 from scintiflow.dataset.study import Pair, save_pair
-from scintiflow.params import TrainCascadeParams
+from scintiflow.errors import ScintiflowError
+from scintiflow.files import read_json
+from scintiflow.params import TrainCascadeParams, changed
 from scintiflow.restoration import training
 from scintiflow.restoration.batches import SteppedBatches, batch_loader, to_tensors
 from scintiflow.restoration.cascade import Cascade, Examples, first_loss
 from scintiflow.restoration.module import CascadeTraining, learning_rate
-from scintiflow.restoration.restorer import checkpoint_sha256, load_network, load_restorer
+from scintiflow.restoration.restorer import checkpoint_sha256, load_network, load_restorer, starting_weights
 from scintiflow.restoration.training import train
 from scintiflow.restoration.validation import corrected_error, thinned_views
 from scintiflow.stages import train_cascade
@@ -248,7 +250,7 @@ def test_an_unseen_child_is_restored_better_than_by_the_best_gaussian_filter(sta
 def test_the_stage_leaves_a_whole_folder_and_no_checkpoint(stage_run):
     cascade, _ = stage_run
     names = {path.name for path in cascade.iterdir()}
-    assert names == {"first.pt", "second.pt", "cascade.json", "curves.csv", "curves.png"}
+    assert names == {"first.safetensors", "second.safetensors", "cascade.json", "curves.csv", "curves.png"}
     assert {path.name for path in cascade.parent.iterdir()} == {"cascade", "dataset", "priors"}
     with (cascade / "curves.csv").open() as source:
         rows = list(csv.DictReader(source))
@@ -279,13 +281,42 @@ def test_the_network_restores_scans_like_the_restorer(stage_run):
 def test_altered_or_absent_weights_are_refused(stage_run, tmp_path):
     import shutil
 
-    from scintiflow.errors import ScintiflowError
-
     with pytest.raises(ScintiflowError, match="not a trained cascade"):
         load_restorer(tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(stage_run[0], copy)
     assert checkpoint_sha256(copy) == checkpoint_sha256(stage_run[0])
-    shutil.copy(copy / "second.pt", copy / "first.pt")
+    shutil.copy(copy / "second.safetensors", copy / "first.safetensors")
     with pytest.raises(ScintiflowError, match="differs from"):
         load_restorer(copy)
+
+
+def test_training_starts_from_the_weights_that_it_is_given(stage_run):
+    cascade, _ = stage_run
+    start = {"start_from": str(cascade), "start_from_sha256": checkpoint_sha256(cascade)}
+    plain = recipe(steps=1, learning_rate=1e-9, weight_decay=0.0, **first_of(cascade))
+    given, fresh = (
+        train(params, [CHILDREN[0][0]], [CHILDREN[6][0]], cascade.parent / f"absent-{name}", name, SilentTracker())
+        for name, params in (("given", changed(plain, **start)), ("fresh", plain))
+    )
+    wanted = load_network(cascade).first.state_dict()
+    for name, value in given.averaged_cascade.first.state_dict().items():
+        torch.testing.assert_close(value, wanted[name], atol=1e-5, rtol=0)
+    assert any(
+        not torch.allclose(value, wanted[name], atol=1e-3)
+        for name, value in fresh.averaged_cascade.first.state_dict().items()
+    )
+
+
+def test_weights_of_another_network_or_another_hash_are_refused(stage_run):
+    cascade, _ = stage_run
+    given = {"start_from": str(cascade), "start_from_sha256": checkpoint_sha256(cascade)}
+    with pytest.raises(ScintiflowError, match="was trained with first"):
+        starting_weights(recipe(**first_of(cascade) | {"first": {"width": 4, "blocks": [1]}}, **given))
+    with pytest.raises(ScintiflowError, match="holds weights with SHA-256"):
+        starting_weights(recipe(**given | {"start_from_sha256": "0" * 64}))
+
+
+def first_of(cascade) -> dict:
+    description = read_json(cascade / "cascade.json")
+    return {"first": description["first"], "base_blur_pixels": description["base_blur_pixels"]}

@@ -10,9 +10,11 @@ from scintiflow.dicom.derived import restored_counts
 from scintiflow.dicom.reading import read_scan
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree
-from scintiflow.params import PhantomParams, load_params
+from scintiflow.params import PhantomParams, changed, load_params
 from scintiflow.phantom.cohort import simulate_cohort
 from scintiflow.registry.models import RegisteredModel
+from scintiflow.restoration.cascade import Cascade
+from scintiflow.restoration.restorer import checkpoint_sha256, save_cascade
 from scintiflow.stages import restoring
 
 PROTOCOL = load_params(Path(__file__).parents[2] / "params.yaml").ingest.protocol
@@ -84,3 +86,40 @@ def test_words_name_no_path_unless_wanted(export, tmp_path):
 def test_a_model_is_named_by_alias(text):
     with pytest.raises(ScintiflowError, match="NAME@ALIAS"):
         restoring.parse_model(text)
+
+
+@pytest.fixture
+def reference_folder(tmp_path, monkeypatch):
+    """A reference model of a few untrained weights: it restores like its Gaussian base."""
+    recipe = changed(
+        load_params(Path(__file__).parents[2] / "params.yaml").train_cascade,
+        first={"width": 4, "blocks": [1]},
+        second={"width": 4, "blocks": [1]},
+    )
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    save_cascade(folder, Cascade(recipe), recipe, "none", accelerations=[1.3, 2.5])
+    monkeypatch.setattr(restoring, "REFERENCE_FOLDER", folder)
+    return folder
+
+
+def test_the_reference_model_restores_every_speed_that_it_was_trained_for(export, tmp_path, reference_folder):
+    files = restoring.scan_files(export)
+    velocities = {}
+    for factor in (1.5, 3.0):  # the rapid scan is so many times as fast as the standard that is asked for
+        protocol = changed(PROTOCOL, standard_velocity_mm_s=PROTOCOL.rapid_velocity_mm_s / factor)
+        results = restoring.restore_files(files, export, tmp_path / str(factor), "reference", protocol)
+        written = [result for result in results if result.written]
+        velocities[factor] = [read_scan(result.source).velocity_mm_s for result in written]
+    rapid, standard = PROTOCOL.rapid_velocity_mm_s, PROTOCOL.standard_velocity_mm_s
+    assert velocities[1.5] == [pytest.approx(rapid, rel=0.05)]  # the other scan is slower than the standard
+    assert velocities[3.0] == [pytest.approx(standard, rel=0.05)]  # 3 is more than the model knows, 1.5 is not
+    made_by = pydicom.dcmread(written[0].written).ImageComments
+    assert "scintiflow-reference" in made_by
+    assert checkpoint_sha256(reference_folder)[:12] in made_by
+
+
+def test_an_absent_reference_model_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(restoring, "REFERENCE_FOLDER", tmp_path)
+    with pytest.raises(ScintiflowError, match="is not a trained cascade"):
+        restoring.open_model("reference")

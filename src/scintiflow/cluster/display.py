@@ -12,6 +12,7 @@ from scintiflow.stages.graph import BY_NAME, STAGES
 
 WAITING, RUNNING, DONE, FAILED, UNCHANGED = "waiting", "running", "done", "failed", "unchanged"
 SECONDS_BETWEEN_LINES = 15.0
+WIDTH_OF_LOGS = 140
 
 
 class StageBoard:
@@ -117,4 +118,5 @@ class StageBoard:
 
 
 def make_console() -> Console:
-    return Console(file=sys.stdout, soft_wrap=True)
+    width = None if sys.stdout.isatty() else WIDTH_OF_LOGS
+    return Console(file=sys.stdout, soft_wrap=True, width=width)

@@ -6,22 +6,24 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from scintiflow.cluster.compilation import retrain_arguments
 from scintiflow.cluster.display import DONE, StageBoard
+from scintiflow.cluster.local_cache import STATE, cache_root
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, write_json
 from scintiflow.params import Params
 from scintiflow.progress import EVENTS_FILE
+from scintiflow.registry.claims import keep_alive
+from scintiflow.registry.lineage import RECIPE
 from scintiflow.registry.runs import close_parent
-from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, TRACKING_URI, git_sha, surroundings
+from scintiflow.registry.surroundings import PIPELINE_RUN
 from scintiflow.stages.graph import find_stage
 
-STATE = Path(".scintiflow")
+CHANGES = "changes.diff"
+SECONDS_BETWEEN_SIGNS = 60.0
 
 
 class StageError(Exception):
@@ -46,49 +48,68 @@ class Outcome:
     seconds: float
 
 
-def retrain_locally(params: Params, root: Path, console: Console, again: tuple[str, ...] = ()) -> Outcome:
-    """Run the retrain pipeline with kfp.local under `root`; stages named in `again` run even if nothing changed.
+@dataclass(frozen=True)
+class Order:
+    """A retrain that was planned and claimed, for whoever carries it out: this machine or a cluster.
+
+    Attributes:
+        arguments: of the pipeline.
+        again: stages that run even if nothing has changed.
+        tags: provenance, kept with the MLflow parent run.
+        diff: what differs from the commit, kept as `changes.diff`; b'' for a clean tree.
+        claimed_run: id of the open MLflow parent run, which wants a sign of life at times (`claims.keep_alive`);
+            None where no stage will run.
+    """
+
+    params: Params
+    arguments: dict[str, str]
+    again: tuple[str, ...]
+    tags: dict[str, str]
+    diff: bytes
+    claimed_run: str | None
+
+
+def retrain_locally(order: Order, root: Path, console: Console) -> Outcome:
+    """Run the retrain pipeline with kfp.local under `root`; the environment names the run (`retraining`).
 
     Raises ScintiflowError when a stage refuses its input, StageError when one breaks; the MLflow
     parent run is FAILED in both cases.
     """
     started = time.monotonic()
-    for stage in again:
-        _forget(stage, root / STATE / "cache")
-    pipeline_run = f"retrain-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    os.environ[PIPELINE_RUN] = pipeline_run
-    os.environ[EXPERIMENT] = params.tracking.experiment
-    os.environ[TRACKING_URI] = surroundings().tracking_uri
-    os.environ[GIT_SHA] = git_sha()
-
-    folder = root / STATE / "runs" / pipeline_run
+    params = order.params.model_dump()
+    for stage in order.again:
+        _forget(stage, cache_root(root))
+    folder = root / STATE / "runs" / os.environ[PIPELINE_RUN]
     folder.mkdir(parents=True)
-    arguments = retrain_arguments(params, root)
     request = {
-        "arguments": arguments,
+        "arguments": order.arguments,
         "pipeline_root": str(root / STATE / "pipeline"),
-        "cache_root": str(root / STATE / "cache"),
+        "cache_root": str(cache_root(root)),
         "result": str(folder / "result.json"),
     }
     write_json(folder / "request.json", request)
+    write_json(folder / RECIPE, order.params.model_dump(by_alias=True))
+    kept = [folder / RECIPE]
+    if order.diff:
+        kept.append(folder / CHANGES)
+        kept[-1].write_bytes(order.diff)
 
     log = folder / "pipeline.log"
-    tags = {"cohorts_sha256": arguments["cohorts_sha256"], "truth_sha256": arguments["truth_sha256"]}
     try:
         with StageBoard(folder / "events.jsonl", console) as board:
-            succeeded = _run_process(folder, log, root, board)
+            succeeded = _run_process(folder, log, root, board, order.claimed_run)
             if succeeded:
                 board.succeed()
     except KeyboardInterrupt:
-        close_parent("KILLED", params.model_dump(), tags, [log])
+        close_parent("KILLED", params, order.tags, [*kept, log])
         raise
     if not succeeded:
-        close_parent("FAILED", params.model_dump(), tags, [log])
+        close_parent("FAILED", params, order.tags, [*kept, log])
         raise _failure(board, log)
 
     outputs = {name: Path(path) for name, path in read_json(folder / "result.json").items()}
     report = outputs["restored"] / "report.html"
-    parent = close_parent("FINISHED", params.model_dump(), tags, [report, log])
+    parent = close_parent("FINISHED", params, order.tags, [*kept, report, log])
     return Outcome(
         registration=read_json(outputs["registration"] / "registration.json"),
         report=report,
@@ -107,7 +128,7 @@ def _forget(stage: str, cache: Path) -> None:
             entry.unlink()
 
 
-def _run_process(folder: Path, log: Path, root: Path, board: StageBoard) -> bool:
+def _run_process(folder: Path, log: Path, root: Path, board: StageBoard, claimed_run: str | None) -> bool:
     environment = os.environ | {EVENTS_FILE: str(folder / "events.jsonl"), "TERM": "dumb"}
     # Seven processes import torch and MLflow: without cached bytecode each would compile them anew.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -116,9 +137,13 @@ def _run_process(folder: Path, log: Path, root: Path, board: StageBoard) -> bool
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=root, start_new_session=True
         )
+        told = time.monotonic()
         try:
             while process.poll() is None:
                 board.update()
+                if claimed_run is not None and time.monotonic() - told > SECONDS_BETWEEN_SIGNS:
+                    keep_alive(claimed_run)
+                    told = time.monotonic()
                 time.sleep(0.2)
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)  # the stage is a child of the pipeline's process

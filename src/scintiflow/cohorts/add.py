@@ -16,6 +16,7 @@ from scintiflow.cohorts.joining import join_views
 from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger, Override, overruled_codes, read_ledger
 from scintiflow.cohorts.settling import settle
 from scintiflow.cohorts.storing import is_complete, locked, staging_folder, write_cohort
+from scintiflow.cohorts.withdrawals import withdrawn_patients, without_withdrawn
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Protocol
@@ -99,6 +100,7 @@ def update_cohort(
             [Job(path, codes) for path in paths], key, staging, workers, dry_run, known
         )
         entries = _still_joined(join_views(entries, staged, key, staging, mended, workers), earlier)
+        entries = without_withdrawn(entries, withdrawn_patients(cohorts))
         fresh = {entry.sha256 for entry in entries}
         ledger = Ledger(
             name=name,

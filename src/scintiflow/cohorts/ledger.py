@@ -1,5 +1,6 @@
 """cohort.json: what became of every file that was ever delivered to a cohort."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +10,6 @@ from typing import Any
 from scintiflow.dicom.reasons import Notice, Outcome, Reason
 from scintiflow.dicom.scan import ScanSummary
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import read_json
 
 LEDGER = "cohort.json"
 FORMAT = 2  # 2 added joined_from and overrides; 1 can still be read
@@ -182,7 +182,16 @@ def read_ledger(folder: Path) -> Ledger:
     """The record of the cohort in `folder`. Raises ScintiflowError if it is not a cohort."""
     path = folder / LEDGER
     try:
-        values = read_json(path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise _not_a_cohort(path, error) from None
+    return parse_ledger(content, path)
+
+
+def parse_ledger(content: bytes, where: str | Path) -> Ledger:
+    """The record in the bytes of a cohort.json. Raises ScintiflowError that names `where` if they are none."""
+    try:
+        values = json.loads(content)
         if not 1 <= values["format"] <= FORMAT:
             raise ValueError("format")
         return Ledger(
@@ -193,9 +202,13 @@ def read_ledger(folder: Path) -> Ledger:
             entries=tuple(Entry.from_json(entry) for entry in values["files"]),
             overrides=tuple(Override(**override) for override in values.get("overrides", ())),
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ScintiflowError(
-            f"is not a cohort ({type(error).__name__})",
-            where=path,
-            remedy="Add the export with `scintiflow cohort add`, or fetch the cohort with `dvc pull`",
-        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_a_cohort(where, error) from None
+
+
+def _not_a_cohort(where: str | Path, error: Exception) -> ScintiflowError:
+    return ScintiflowError(
+        f"is not a cohort ({type(error).__name__})",
+        where=where,
+        remedy="Add the export with `scintiflow cohort add`, or fetch the cohort with `dvc pull`",
+    )

@@ -25,7 +25,7 @@ OURS = (".dcm", ".json", ".html")  # what this module writes: nothing else is ev
 
 
 @contextmanager
-def locked(cohorts: Path, name: str, dry_run: bool) -> Iterator[None]:
+def locked(cohorts: Path, name: str, dry_run: bool = False) -> Iterator[None]:
     """One writer for each cohort; a disk that is full or read-only becomes one clear sentence."""
     if dry_run:
         yield

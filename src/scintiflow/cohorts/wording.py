@@ -1,10 +1,11 @@
-"""What `scintiflow cohort add` says: outcomes, reasons and remedies, without a path that could name a patient."""
+"""What `scintiflow cohort` says: outcomes, reasons and remedies, without a path that could name a patient."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from scintiflow.cohorts.add import CohortReport
 from scintiflow.cohorts.report import REPORT
+from scintiflow.cohorts.withdraw import Withdrawn
 
 
 def path_lines(report: CohortReport) -> Iterator[str]:
@@ -33,3 +34,16 @@ def report_lines(report: CohortReport) -> Iterator[str]:
         yield f"  written to {report.folder}; look at {report.folder / REPORT}"
     else:
         yield "  nothing new"
+
+
+def withdrawn_lines(done: Withdrawn) -> Iterator[str]:
+    """What was removed, and which versions must not be trained on any more."""
+    where = f"{done.objects_removed} objects from {', '.join(done.cohorts)}" if done.cohorts else "nothing was left"
+    yield f"{done.patient} is withdrawn: {where}. Later deliveries leave the patient out (WITHDRAWN)."
+    if done.versions:
+        yield "Versions that held the patient; what was trained on them must be trained again:"
+        for version in done.versions:
+            yield f"  {version.name:24} {version.md5}"
+        yield f"  `scintiflow lineage {done.patient}` names the models"
+    for version in done.unreadable:
+        yield f"  {version.name:24} {version.md5}: its record cannot be fetched, so nobody can tell"

@@ -26,7 +26,7 @@ def add(
 ) -> None:
     """Check, de-identify and pair an export; quarantine what cannot be used, with reasons."""
     from scintiflow.cohorts.add import add_cohort
-    from scintiflow.cohorts.versioning import track_cohort, tracking_steps
+    from scintiflow.cohorts.tracking import track_cohort, tracking_steps
     from scintiflow.cohorts.wording import path_lines, report_lines
     from scintiflow.dicom.identity import load_key
 
@@ -76,7 +76,7 @@ def readmit(
     from datetime import date
 
     from scintiflow.cohorts.readmit import readmit
-    from scintiflow.cohorts.versioning import tracking_steps
+    from scintiflow.cohorts.tracking import tracking_steps
     from scintiflow.cohorts.wording import report_lines
     from scintiflow.dicom.identity import load_key
 
@@ -95,3 +95,84 @@ def readmit(
     for line in report_lines(report):
         typer.echo(line)
     typer.echo("Version it with:\n  " + "\n  ".join(tracking_steps(out / name)))
+
+
+@group.command("diff")
+def diff(
+    before: Annotated[str, typer.Argument(metavar="REV1", help="A git revision.")],
+    after: Annotated[str, typer.Argument(metavar="REV2", help="Another; else the working tree.")] = "",
+    html: Annotated[Path | None, typer.Option(help="Also write a page with charts.")] = None,
+    profile: Profile = "",
+) -> None:
+    """What changes for training between two revisions: patients, splits, ages, scanners; fetches no scan."""
+    from scintiflow.dataset.difference import compare, difference_lines
+    from scintiflow.dataset.difference_page import difference_page
+    from scintiflow.dataset.snapshot import take_snapshot
+    from scintiflow.files import whole_file
+
+    first, second = (take_snapshot(Path.cwd(), revision or None, profile) for revision in (before, after))
+    difference = compare(first, second)
+    for line in difference_lines(difference):
+        typer.echo(line)
+    if html is not None:
+        with whole_file(html) as partial:
+            partial.write_text(difference_page(difference), encoding="utf-8")
+        typer.echo(f"Page: {html}")
+    if difference.must_not_be_merged:
+        raise typer.Exit(1)
+
+
+@group.command("withdraw")
+def withdraw(
+    by: Annotated[str, typer.Option(help="Who was asked to; recorded for ever.")],
+    patient: Annotated[str, typer.Argument(help="Pseudonym (P-...); without it the patient ID is asked for.")] = "",
+    key_file: Annotated[
+        Path | None, typer.Option(help="Identity key, to turn a patient ID into a pseudonym.")
+    ] = None,
+    no_dvc: Annotated[bool, typer.Option(help="Print the DVC steps instead of doing them.")] = False,
+    erase: Annotated[
+        bool, typer.Option(help="Also delete the scans of earlier versions, here and remotely.")
+    ] = False,
+) -> None:
+    """Remove a patient from every cohort, for good; list the versions that must not be trained on any more."""
+    from datetime import date
+
+    from scintiflow.cluster.withdrawal import retrain_lines
+    from scintiflow.cohorts.tracking import track_cohort, tracking_steps
+    from scintiflow.cohorts.versions import COHORTS
+    from scintiflow.cohorts.withdraw import erase_past, withdraw_patient
+    from scintiflow.cohorts.withdrawals import LIST, Withdrawal
+    from scintiflow.cohorts.wording import withdrawn_lines
+    from scintiflow.dicom.identity import load_key
+
+    if not patient:
+        issuer = typer.prompt("Issuer of the patient ID, as in the DICOM objects", default="", show_default=False)
+        patient = load_key(key_file).patient(issuer, typer.prompt("Patient ID (not shown)", hide_input=True))
+    done = withdraw_patient(Path.cwd(), Withdrawal(patient=patient, by=by, on=date.today().isoformat()))
+    for line in withdrawn_lines(done):
+        typer.echo(line)
+    for line in retrain_lines(patient):
+        typer.echo(line)
+    for name in done.cohorts:
+        for line in tracking_steps(COHORTS / name) if no_dvc else track_cohort(COHORTS / name):
+            typer.echo(line)
+    if erase:
+        typer.echo(f"Erased from the cache and the remote: {erase_past(Path.cwd(), patient)} files")
+    typer.echo(f'Commit the list too: git add {COHORTS / LIST} && git commit -m "A patient was withdrawn"')
+
+
+@group.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Option("--cohort", help="Name of the cohort.")],
+    rev: Annotated[str, typer.Option(help="Commit: its full SHA, or with a checkout any name of it.")],
+    to: Annotated[Path, typer.Option(help="Folder; the cohort becomes a read-only folder in it.")],
+    source: Annotated[str, typer.Option(help="URL of the git repository, or a checkout.")] = ".",
+    patients: Annotated[str, typer.Option(help="Pseudonyms with commas between; all if not given.")] = "",
+) -> None:
+    """Fetch a cohort, or some of its patients, at a pinned commit; the project is only read."""
+    from scintiflow.cohorts.fetch import fetch_cohort
+
+    chosen = {patient.strip() for patient in patients.split(",") if patient.strip()}
+    done = fetch_cohort(source, rev, name, to, chosen)
+    state = f"{done.fetched} fetched" if done.fetched else "already there"
+    typer.echo(f"{done.folder}: {done.patients} patients, {done.files} files, {state}")

@@ -9,6 +9,9 @@ from scintiflow.params import Params, load_params
 
 Profile = Annotated[str, typer.Option(help="Overlay profiles/<name>.yaml; '' for the production recipe.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The recipe.")]
+AllowDirty = Annotated[
+    bool, typer.Option(help="Also with code, recipe or cohorts that no commit holds; the run keeps the difference.")
+]
 DEFAULT_PARAMS = Path("params.yaml")
 
 

@@ -11,12 +11,12 @@ from scintiflow.commands.options import DEFAULT_PARAMS, ParamsFile, Profile, loa
 def restore(
     source: Annotated[Path, typer.Argument(help="A rapid NM whole-body scan, or a folder of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the derived NM objects go.")],
-    model: Annotated[str, typer.Option(help="NAME@ALIAS in the registry.")] = "scintiflow@champion",
+    model: Annotated[str, typer.Option(help="NAME@ALIAS of the registry, or `reference`.")] = "scintiflow@champion",
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
     show_paths: Annotated[bool, typer.Option(help="Name refused files; paths may name patients.")] = False,
 ) -> None:
-    """Restore rapid scans with a registered model; what is no rapid scan is refused with its reason."""
+    """Restore rapid scans; what is no rapid scan is refused with its reason."""
     from scintiflow.progress import track
     from scintiflow.stages.restoring import restore_files, restoring_lines, scan_files
 

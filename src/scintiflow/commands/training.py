@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scintiflow.commands.options import DEFAULT_PARAMS, ParamsFile, Profile, load_recipe
+from scintiflow.commands.options import DEFAULT_PARAMS, AllowDirty, ParamsFile, Profile, load_recipe
 
 
 def stage(
@@ -25,14 +25,46 @@ def retrain(
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
     again: Annotated[list[str] | None, typer.Option(help="Run this stage even if nothing has changed.")] = None,
+    allow_dirty: AllowDirty = False,
+    if_needed: Annotated[
+        bool, typer.Option(help="For schedulers: do nothing if this work is done or under way.")
+    ] = False,
 ) -> None:
     """Run the whole pipeline on this machine through kfp.local: cohorts to a registered model."""
     from scintiflow.cluster.closing import closing_lines
     from scintiflow.cluster.display import make_console
-    from scintiflow.cluster.local_run import retrain_locally
+    from scintiflow.cluster.retraining import Skipped, retrain
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop is like Ctrl-C
     console = make_console()
-    outcome = retrain_locally(load_recipe(params, profile), Path.cwd(), console, tuple(again or ()))
+    recipe = load_recipe(params, profile)
+    outcome = retrain(
+        recipe, Path.cwd(), console, again=tuple(again or ()), allow_dirty=allow_dirty, if_needed=if_needed
+    )
+    if isinstance(outcome, Skipped):
+        console.print(f"No retrain: {outcome.reason}", highlight=False, markup=False)
+        raise typer.Exit(1 if outcome.failed else 0)
     for line in closing_lines(outcome, profile):
         console.print(line, highlight=False)
+
+
+def plan(
+    profile: Profile = "",
+    params: ParamsFile = DEFAULT_PARAMS,
+    again: Annotated[list[str] | None, typer.Option(help="As if this stage were asked for again.")] = None,
+    allow_dirty: AllowDirty = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what a retrain would do, why and at what cost; exit code 0: nothing to do, 3: needed, 4: cannot."""
+    import json
+
+    from scintiflow.cluster.display import make_console
+    from scintiflow.cluster.plan_display import plan_as_json, show_plan
+    from scintiflow.cluster.planning import make_plan
+
+    found = make_plan(load_recipe(params, profile), Path.cwd(), tuple(again or ()), allow_dirty)
+    if as_json:
+        typer.echo(json.dumps(plan_as_json(found), indent=2))
+    else:
+        show_plan(found, make_console())
+    raise typer.Exit(found.exit_code)

@@ -8,12 +8,13 @@ Columns: see `COLUMNS`. Counts are integers, lengths mm, velocities mm/s, angles
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from scintiflow.dataset.study import Pair, load_pair
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import whole_file
+from scintiflow.files import sha256_file, whole_file
 
 MANIFEST = "manifest.parquet"
 STUDIES = "studies"
@@ -86,6 +87,19 @@ class Dataset:
 
     def pair(self, study: str) -> Pair:
         return load_pair(self.folder / STUDIES / f"{study}.npz")
+
+
+def patient_record(dataset: Dataset) -> dict[str, Any]:
+    """Whose scans a data set holds, for those who must find a patient's traces years later.
+
+    Pseudonyms, names of cohorts and hashes, nothing else: no age, no scanner, no count that could tell who it is.
+    """
+    patients: dict[str, Any] = {}
+    for _, row in dataset.table.iterrows():
+        patient = patients.setdefault(row["patient"], {"split": row["split"], "studies": []})
+        hashes = {name: row[name] for name in ("file_sha256", "rapid_counts_sha256", "standard_counts_sha256")}
+        patient["studies"].append({"study": row["study"], "cohort": row["cohort"], **hashes})
+    return {"manifest_sha256": sha256_file(dataset.folder / MANIFEST), "patients": patients}
 
 
 def shift_pixels(row: pd.Series, view: int) -> tuple[int, int]:

@@ -41,6 +41,7 @@ class Reason(Enum):
     DUPLICATE = (Outcome.IGNORED, "The same object is in the export more than once", "Nothing to do")
     MENDED = (Outcome.IGNORED, "A mended version of the file was readmitted", "Nothing to do")
     DUPLICATE_PIXELS = (Outcome.IGNORED, "The same counts are there under another UID", "Nothing to do")
+    WITHDRAWN = (Outcome.IGNORED, "The patient's data were withdrawn", "Leave the patient out of later exports")
 
     # --- the object ---------------------------------------------------------------------------
     NO_TRANSFER_SYNTAX = (Outcome.QUARANTINED, "The file names no transfer syntax", _EXPORT)

@@ -64,6 +64,7 @@ class Scan:
             counts_per_view=self.counts_per_view,
             counts_sha256=counts_sha256(self.counts),
             age_years=self.age_years,
+            scanner=self.scanner,
         )
 
 
@@ -83,6 +84,7 @@ class ScanSummary:
     counts_per_view: tuple[int, ...]
     counts_sha256: str
     age_years: float | None
+    scanner: str = field(default="", compare=False)  # not in records of format 2; no part of a scan's identity
 
     @property
     def moment(self) -> datetime:

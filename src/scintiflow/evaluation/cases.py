@@ -19,11 +19,12 @@ from scintiflow.dataset.manifest import Dataset, shift_pixels
 from scintiflow.dataset.priors import load_prior
 from scintiflow.dataset.study import Pair
 from scintiflow.phantom.truth import Truth, find_truth
-from scintiflow.structures import BODY, BONE, INJECTION_SITE
+from scintiflow.structures import BLADDER, BODY, BONE, INJECTION_SITE, KIDNEYS
 
 Rectangle = tuple[slice, slice]
 INJECTION_MARGIN_MM = 12.0  # the camera's blur carries the injection site's counts about that far
 BODY_SMOOTHING_PIXELS = 4.0
+PARTS = ("bone", "kidneys", "bladder", "soft_tissue")  # of the body, in the order of tables
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Case:
         row: the study's row of the manifest.
         ratio: k, expected standard / rapid counts.
         body, bone: boolean regions; `bone` is empty where neither truth nor prior knows it.
+        parts: boolean regions by the names of `PARTS`, empty where unknown; only bone may overlap organs.
         regions_from: 'truth', 'prior' or 'threshold'.
         expected: what a perfect restoration returns: the rapid pose's true mean times k; None for a real child.
     """
@@ -46,6 +48,7 @@ class Case:
     regions_from: str
     truth: Truth | None
     expected: np.ndarray | None
+    parts: dict[str, np.ndarray]
 
     @property
     def views(self) -> int:
@@ -58,26 +61,37 @@ def load_case(dataset: Dataset, row: pd.Series, truth_root: Path | None, priors:
     truth = find_truth(truth_root, row["standard_counts_sha256"]) if truth_root is not None else None
     ratio = float(row["count_ratio"])
     if truth is not None:
-        (body, bone), origin = regions(truth.masks_rapid, float(row["spacing_mm"])), "truth"
+        (body, parts), origin = body_and_parts(truth.masks_rapid, float(row["spacing_mm"])), "truth"
     elif priors is not None and (priors / f"{row['study']}.npz").is_file():
         masks = load_prior(priors, row["study"]).masks_rapid >= 128
-        (body, bone), origin = regions(masks, float(row["spacing_mm"])), "prior"
+        (body, parts), origin = body_and_parts(masks, float(row["spacing_mm"])), "prior"
     else:
         body, origin = body_by_threshold(pair.rapid), "threshold"
-        bone = np.zeros_like(body)
+        parts = {name: np.zeros_like(body) for name in PARTS}
     expected = None if truth is None else truth.mean_rapid.astype(np.float64) * ratio
-    return Case(row, pair, ratio, body, bone, origin, truth, expected)
+    return Case(row, pair, ratio, body, parts["bone"], origin, truth, expected, parts)
 
 
 def regions(masks: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Body and bone `[view, row, column]` without the injection site, from `[structure, view, row, column]`."""
+    body, parts = body_and_parts(masks, spacing_mm)
+    return body, parts["bone"]
+
+
+def body_and_parts(masks: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Body and its `PARTS` `[view, row, column]` without the injection site; soft tissue is what is left over."""
     site = masks[INJECTION_SITE].astype(bool)
     if site.any():
         distance = np.stack([ndimage.distance_transform_edt(~view) for view in site]) * spacing_mm
         near = np.where(site.any(axis=(1, 2), keepdims=True), distance <= INJECTION_MARGIN_MM, False)
     else:
         near = site
-    return masks[BODY] & ~near, masks[BONE] & ~near
+    body = masks[BODY].astype(bool) & ~near
+    parts = {
+        name: masks[place].astype(bool) & ~near
+        for name, place in (("bone", BONE), ("kidneys", KIDNEYS), ("bladder", BLADDER))
+    }
+    return body, parts | {"soft_tissue": body & ~np.logical_or.reduce(list(parts.values()))}
 
 
 def body_by_threshold(counts: np.ndarray) -> np.ndarray:

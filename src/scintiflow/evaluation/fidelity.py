@@ -1,7 +1,7 @@
 """Does a restoration keep what a physician reads: counts, bone uptake, lesions.
 
 One view at a time, arrays `[row, column]` in counts, lengths in mm unless a name says pixels.
-The definitions are ours; `DEFINITIONS` in definitions.py says them in words for the report.
+The definitions are ours; `METRICS` in definitions.py says them in words for the report.
 """
 
 import math
@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from scintiflow.phantom.truth import Lesion
 
-MISSED_BELOW = 0.5  # a lesion with less than this share of its true contrast counts as missed
-HOT_SPOT_EXCESS = 0.3  # relative excess over the truth that a reader would take for a lesion
+MISSED_BELOW = 0.5  # default of `evaluate.missed_below`
+HOT_SPOT_EXCESS = 0.3  # default of `evaluate.invented_above`
 EYE_SIGMA_MM = 4.0  # detector of false hot spots: Gaussian, about the resolution of the camera
 LESION_MARGIN = 2.0  # known lesions are left out up to this many radii when false hot spots are counted
 RING = (1.8, 3.5)  # background ring around a lesion, in radii
@@ -28,7 +28,7 @@ class LesionReading:
     Attributes:
         recovery: (disc - ring) of the estimate / (disc - ring) of the truth; 1 is perfect.
         contrast_to_noise: (disc - ring) of the estimate / standard deviation of (estimate - truth) in the ring.
-        missed: recovery below `MISSED_BELOW`.
+        missed: recovery below the threshold that was asked for.
     """
 
     lesion: Lesion
@@ -52,11 +52,13 @@ def read_lesions(
     bone: np.ndarray,
     spacing_mm: float,
     standard_pose: bool = False,
+    missed_below: float = MISSED_BELOW,
 ) -> list[LesionReading]:
     """Read every known lesion of one view. `standard_pose`: the arrays lie in the standard scan's frame.
 
-    A lesion whose true contrast against its ring is below `SMALLEST_TRUE_CONTRAST` is left out: next to
-    the bladder, for example, no reader could see it either.
+    A lesion that keeps less than `missed_below` of its true contrast is missed. A lesion whose true contrast
+    against its ring is below `SMALLEST_TRUE_CONTRAST` is left out: next to the bladder, for example, no reader
+    could see it either.
     """
     distances = [_distance_in_radii(estimate.shape, lesion, spacing_mm, standard_pose) for lesion in lesions]
     anywhere_near = np.zeros(estimate.shape, dtype=bool)
@@ -79,7 +81,7 @@ def read_lesions(
         recovery = signal / true_signal
         readings.append(
             LesionReading(
-                lesion, true_contrast, recovery, signal / noise if noise > 0 else math.nan, recovery < MISSED_BELOW
+                lesion, true_contrast, recovery, signal / noise if noise > 0 else math.nan, recovery < missed_below
             )
         )
     return readings
@@ -92,19 +94,29 @@ def count_false_hot_spots(
     bone: np.ndarray,
     spacing_mm: float,
     standard_pose: bool = False,
+    excess: float = HOT_SPOT_EXCESS,
+    beyond_noise: float = 0.0,
 ) -> int:
     """Spots in bone, away from known lesions, that look like a lesion and are none.
 
     Estimate and truth are blurred alike (sigma `EYE_SIGMA_MM`); a spot is a connected group of bone pixels
-    whose blurred estimate exceeds the blurred truth by more than `HOT_SPOT_EXCESS` of it.
+    whose blurred estimate exceeds the blurred truth by more than the share `excess` of it. Where a noisy scan
+    stands for the truth, it must also exceed it by `beyond_noise` standard deviations of that scan's noise.
     """
     sigma = EYE_SIGMA_MM / spacing_mm
     seen = ndimage.gaussian_filter(np.asarray(estimate, dtype=np.float64), sigma)
     true = ndimage.gaussian_filter(np.asarray(truth, dtype=np.float64), sigma)
-    suspicious = bone & (seen > (1.0 + HOT_SPOT_EXCESS) * true)
+    suspicious = bone & (seen > (1.0 + excess) * true)
+    if beyond_noise:
+        suspicious &= seen > true + beyond_noise * blurred_noise(true, sigma)
     for lesion in lesions:
         suspicious &= _distance_in_radii(estimate.shape, lesion, spacing_mm, standard_pose) > LESION_MARGIN
     return int(ndimage.label(suspicious, structure=np.ones((3, 3)))[1])
+
+
+def blurred_noise(mean: np.ndarray, sigma_pixels: float) -> np.ndarray:
+    """Standard deviation of Poisson counts of a mean after a Gaussian blur: sqrt(mean / (4 pi sigma^2))."""
+    return np.sqrt(np.maximum(mean, 0.0) / (4.0 * math.pi * sigma_pixels**2))
 
 
 def _distance_in_radii(shape: tuple[int, ...], lesion: Lesion, spacing_mm: float, standard_pose: bool) -> np.ndarray:

@@ -9,11 +9,16 @@ import math
 
 import numpy as np
 import torch
-from scipy.special import xlogy
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from scintiflow.evaluation.consistency import SMALLEST_MEAN, unit_deviance
 
 SSIM_WINDOW = 11  # pixels
-SMALLEST_MEAN = 0.01  # counts per pixel; a mean of zero would make one observed count infinitely unlikely
+MS_SSIM_SIDE = 176  # pixels; five scales need more than 160
 
 
 def mean_squared_error(estimate: np.ndarray, reference: np.ndarray, inside: np.ndarray | None = None) -> float:
@@ -76,6 +81,24 @@ def ssim(estimate: np.ndarray, reference: np.ndarray, data_range: float, inside:
     return float(similarity.mean() if inside is None else similarity[inside].mean())
 
 
+def ms_ssim(estimate: np.ndarray, reference: np.ndarray, data_range: float, inside: np.ndarray) -> float:
+    """Multi-scale structural similarity (Wang 2003, five scales) of the box around the mask.
+
+    Its coarse scales know no mask. The box is widened to `MS_SSIM_SIDE` pixels a side as far as the frame
+    reaches, since five scales need that many; NaN for an empty mask or a smaller frame.
+    """
+    if min(estimate.shape) < MS_SSIM_SIDE or not inside.any():
+        return math.nan
+    box = tuple(
+        _widened(int(used.min()), int(used.max()) + 1, length)
+        for used, length in zip(np.nonzero(inside), inside.shape, strict=True)
+    )
+    found = multiscale_structural_similarity_index_measure(
+        _as_image(estimate[box]), _as_image(reference[box]), data_range=data_range
+    )
+    return float(found)
+
+
 def poisson_deviance(mean: np.ndarray, counts: np.ndarray, inside: np.ndarray | None = None) -> float:
     """Poisson deviance per pixel of `counts` under the estimated `mean`; about 1 for the truth at high counts.
 
@@ -85,7 +108,13 @@ def poisson_deviance(mean: np.ndarray, counts: np.ndarray, inside: np.ndarray | 
     observed = _chosen(counts, inside)
     if observed.size == 0:
         return math.nan
-    return float(2.0 * np.mean(xlogy(observed, observed / expected) - observed + expected))
+    return float(unit_deviance(observed, expected).mean())
+
+
+def _widened(first: int, last: int, length: int) -> slice:
+    missing = max(0, MS_SSIM_SIDE - (last - first))
+    first = min(max(0, first - missing // 2), max(0, length - max(MS_SSIM_SIDE, last - first)))
+    return slice(first, max(last, first + MS_SSIM_SIDE))
 
 
 def _chosen(image: np.ndarray, inside: np.ndarray | None) -> np.ndarray:

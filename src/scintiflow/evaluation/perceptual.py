@@ -1,8 +1,8 @@
-"""LPIPS and FID: only with the real weights, verified by SHA-256, else said to be not available.
+"""LPIPS and Inception's features: only with the real weights, verified by SHA-256, else said to be not available.
 
 No network with random weights ever appears under a real metric's name, and nothing is downloaded.
 LPIPS (Zhang 2018): AlexNet trunk from a file, linear heads from the `lpips` package.
-FID (Heusel 2017): Inception from a file, through torchmetrics.
+FID (Heusel 2017) and KID (Binkowski 2018): Inception from a file, through torchmetrics.
 Images are shown to both networks in a fixed linear window, 0 to the declared data range.
 """
 
@@ -18,21 +18,14 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchvision.models import alexnet
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import sha256_file
+from scintiflow.evaluation.sam_features import SamEncoder, load_sam_encoder
+from scintiflow.evaluation.weights import NotAvailable, verified
 from scintiflow.params import EvaluateParams
 
 SMALLEST_SIDE = 35  # AlexNet's five stages need at least this many pixels
-FID_SIDE = 299
-
-
-@dataclass(frozen=True)
-class NotAvailable:
-    """A metric that cannot be computed here, and why."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return f"not available: {self.reason}"
+INCEPTION_SIDE = 299
+INCEPTION_FEATURES = 2048
+BATCH = 8
 
 
 class Lpips:
@@ -60,75 +53,65 @@ class Lpips:
         return torch.from_numpy(shown)[None, None].expand(1, 3, -1, -1)
 
 
-class Fid:
-    """Frechet distance of two sets of views. Rank-deficient below about 2048 views: read it with that in mind."""
+class Inception:
+    """Features of views, by the network of FID and KID."""
 
-    def __init__(self, weights: Path, features: int = 2048) -> None:
+    def __init__(self, weights: Path, data_range: float, features: int = INCEPTION_FEATURES) -> None:
+        self._data_range = data_range
         _load(None, weights)
-        self._metric = FrechetInceptionDistance(feature=features, feature_extractor_weights_path=str(weights))
+        try:
+            built = FrechetInceptionDistance(feature=features, feature_extractor_weights_path=str(weights))
+        except RuntimeError as error:  # keys or shapes of another network
+            raise _foreign(weights, error) from None
+        self._network = built.inception.eval()
 
     @torch.inference_mode()
-    def __call__(self, estimates: np.ndarray, references: np.ndarray) -> float:
-        """`fid_picture`s uint8 `[view, row, column]` of both sets; NaN for fewer than two views in a set."""
-        if min(len(estimates), len(references)) < 2:
-            return math.nan
-        self._metric.reset()
-        for pictures, real in ((references, True), (estimates, False)):
-            for start in range(0, len(pictures), 8):
-                batch = torch.from_numpy(pictures[start : start + 8])[:, None].expand(-1, 3, -1, -1)
-                self._metric.update(batch, real=real)
-        return float(self._metric.compute())
+    def __call__(self, views: list[np.ndarray]) -> np.ndarray:
+        """Features float32 `[view, feature]` of views `[row, column]` in counts, of any size."""
+        pictures = np.stack([inception_picture(view, self._data_range) for view in views])
+        batches = [torch.from_numpy(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
+        return torch.cat([self._network(batch[:, None].expand(-1, 3, -1, -1)) for batch in batches]).float().numpy()
 
 
 @dataclass(frozen=True)
 class Perceptual:
-    """Both metrics, each real or not available."""
+    """Each network, real or not available."""
 
     lpips: Lpips | NotAvailable
-    fid: Fid | NotAvailable
+    inception: Inception | NotAvailable
+    sam: SamEncoder | NotAvailable
 
     def reasons(self) -> dict[str, str]:
-        """What is not available and why, by metric name."""
-        return {name: metric.reason for name, metric in vars(self).items() if isinstance(metric, NotAvailable)}
+        """What is not available and why, by metric."""
+        networks = {"lpips": self.lpips, "fid": self.inception, "kid": self.inception, "sam_frechet": self.sam}
+        return {name: network.reason for name, network in networks.items() if isinstance(network, NotAvailable)}
 
 
-def load_perceptual(params: EvaluateParams) -> Perceptual:
+def load_perceptual(params: EvaluateParams, sam_folder: Path | None = None) -> Perceptual:
     """Build what the parameters give weights for. A wrong SHA-256 is a ScintiflowError, never a fallback."""
-    trunk = _verified(params.lpips_trunk, params.lpips_trunk_sha256, "lpips_trunk", "AlexNet")
-    inception = _verified(params.inception, params.inception_sha256, "inception", "Inception")
+    trunk = verified(params.lpips_trunk, params.lpips_trunk_sha256, "lpips_trunk", "AlexNet")
+    inception = verified(params.inception, params.inception_sha256, "inception", "Inception")
+    data_range = params.data_range_counts
     return Perceptual(
-        lpips=trunk if isinstance(trunk, NotAvailable) else Lpips(trunk, params.data_range_counts),
-        fid=inception if isinstance(inception, NotAvailable) else Fid(inception),
+        lpips=trunk if isinstance(trunk, NotAvailable) else Lpips(trunk, data_range),
+        inception=inception if isinstance(inception, NotAvailable) else Inception(inception, data_range),
+        sam=_sam(params, sam_folder),
     )
 
 
-def fid_picture(view: np.ndarray, data_range: float) -> np.ndarray:
+def inception_picture(view: np.ndarray, data_range: float) -> np.ndarray:
     """A view in counts as uint8 `[299, 299]`, linear window 0 to `data_range`."""
     shown = torch.from_numpy(np.clip(np.asarray(view, dtype=np.float32) / data_range, 0, 1) * 255)[None, None]
-    square = torch.nn.functional.interpolate(shown, (FID_SIDE, FID_SIDE), mode="bilinear", antialias=True)
+    square = torch.nn.functional.interpolate(shown, (INCEPTION_SIDE, INCEPTION_SIDE), mode="bilinear", antialias=True)
     return square[0, 0].round().to(torch.uint8).numpy()
 
 
-def _verified(path: str, sha256: str, key: str, network: str) -> Path | NotAvailable:
-    if not path:
-        return NotAvailable(f"no {network} weights given (evaluate.{key})")
-    if not sha256:
-        raise ScintiflowError(
-            "weights are named without their SHA-256",
-            where=f"evaluate.{key}",
-            remedy=f"Set evaluate.{key}_sha256 to the published hash",
-        )
-    weights = Path(path)
-    if not weights.is_file():
-        return NotAvailable(f"{network} weights are absent: {path}")
-    found = sha256_file(weights)
-    if found != sha256:
-        raise ScintiflowError(
-            f"SHA-256 is {found}, expected {sha256}",
-            where=weights,
-            remedy=f"Fetch the {network} weights again, or correct evaluate.{key}_sha256",
-        )
-    return weights
+def _sam(params: EvaluateParams, folder: Path | None) -> SamEncoder | NotAvailable:
+    if not params.sam_frechet_patients:
+        return NotAvailable("switched off (evaluate.sam_frechet_patients is 0)")
+    if folder is None:
+        return NotAvailable("no adapted SAM was given")
+    return load_sam_encoder(folder)
 
 
 def _load(network: torch.nn.Module | None, path: Path) -> None:
@@ -138,8 +121,12 @@ def _load(network: torch.nn.Module | None, path: Path) -> None:
         if network is not None:
             network.load_state_dict(state)
     except Exception as error:
-        raise ScintiflowError(
-            f"is not a state dict of the expected network ({type(error).__name__})",
-            where=path,
-            remedy="Give the PyTorch weights file (.pth) that the documentation names",
-        ) from None
+        raise _foreign(path, error) from None
+
+
+def _foreign(path: Path, error: Exception) -> ScintiflowError:
+    return ScintiflowError(
+        f"is not a state dict of the expected network ({type(error).__name__})",
+        where=path,
+        remedy="Give the PyTorch weights file (.pth) that the documentation names",
+    )

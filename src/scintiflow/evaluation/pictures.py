@@ -21,6 +21,7 @@ from PIL import Image
 
 from scintiflow.dataset.study import VIEWS
 from scintiflow.evaluation.cases import Case, Rectangle, bounding_box, case_overlap
+from scintiflow.evaluation.consistency import WINDOW_MM, local_scores
 from scintiflow.evaluation.real_scan import RealScan
 from scintiflow.files import whole_file
 
@@ -32,6 +33,8 @@ GREYS = 95
 WINDOWS = (20, 40, 80, 160, 320, 640, 1280)  # counts per pixel that a real scan's grey window may end at
 CROP_MARGIN_PIXELS = 10
 DEVIATION_LIMIT = 3.0  # Poisson standard deviations at the ends of the colour scale
+UNSUPPORTED_DARKEST = 5.0
+UNSUPPORTED_BEYOND = 3.0  # ... from which on a place is coloured that the counts do not support
 DIVERGING = "RdBu_r"
 SMALLEST_EXPECTED = 1.0  # counts; below it a Poisson standard deviation says little
 
@@ -48,13 +51,17 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One column of a picture: views `[view][row, column]`; `deviation` panels are in standard deviations."""
+    """One column of a picture: views `[view][row, column]`; `deviation` panels are in standard deviations.
+
+    `colour`, where given, lies over the greys of each view: standard deviations, transparent where not finite.
+    """
 
     title: str
     views: Sequence[np.ndarray]
     deviation: bool = False
     subtitle: str = ""
     marks: Sequence[Sequence[tuple[float, float, float]]] = ()  # for each view (row, column, radius in pixels)
+    colour: Sequence[np.ndarray] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,12 @@ def draw_case(case: Case, estimates: dict[str, np.ndarray], ceiling_counts: floa
             break
     deviation = [_deviation(a, b) for a, b in zip(cropped(estimates["restored"]), reference, strict=True)]
     panels.append(Panel(f"restored − {against}", deviation, deviation=True, subtitle="in Poisson s.d."))
+    panels.append(
+        Panel(
+            "unsupported by counts", cropped(estimates["restored"]), subtitle="red: too much, blue: lost",
+            colour=cropped(_unsupported(case, estimates["restored"])),
+        )
+    )  # fmt: skip
     draw_panels(panels, [VIEWS[view] for view in range(case.views)], ceiling_counts, path)
 
     age = float(case.row["age_years"])
@@ -146,6 +159,7 @@ def draw_panels(panels: list[Panel], view_names: list[str], ceiling_counts: floa
     FigureCanvasAgg(figure)
     counts_norm = FuncNorm((_root, np.square), vmin=0.0, vmax=ceiling_counts, clip=True)
     deviation_norm = Normalize(-DEVIATION_LIMIT, DEVIATION_LIMIT, clip=True)
+    unsupported_norm = Normalize(-UNSUPPORTED_DARKEST, UNSUPPORTED_DARKEST, clip=True)  # vivid, not dark, on grey
 
     def axes(left: float, top: float, wide: float, tall: float):
         return figure.add_axes((left / width, 1 - (top + tall) / height, wide / width, tall / height))
@@ -162,6 +176,9 @@ def draw_panels(panels: list[Panel], view_names: list[str], ceiling_counts: floa
                 place = axes(left + inset, top, scale * view.shape[1], scale * view.shape[0])
                 colours = (DIVERGING, deviation_norm) if panel.deviation else ("gray_r", counts_norm)
                 place.imshow(view, cmap=colours[0], norm=colours[1], interpolation="nearest", aspect="auto")
+                if panel.colour:
+                    over = np.ma.masked_invalid(panel.colour[number])
+                    place.imshow(over, cmap=DIVERGING, norm=unsupported_norm, interpolation="nearest", aspect="auto")
                 place.set_axis_off()
                 for row, column, radius in panel.marks[number] if panel.marks else ():
                     place.add_patch(Circle((column, row), radius, fill=False, color=MARK_COLOUR, linewidth=0.9))
@@ -236,13 +253,25 @@ def _deviation(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return (estimate - reference) / np.sqrt(np.maximum(reference, SMALLEST_EXPECTED))
 
 
+def _unsupported(case: Case, restored: np.ndarray) -> np.ndarray:
+    """Scores of the places in the body that the rapid scan's counts do not support, NaN elsewhere."""
+    spacing = float(case.row["spacing_mm"])
+    scores = np.stack(
+        [local_scores(case.pair.rapid[view], restored[view], case.ratio, spacing) for view in range(case.views)]
+    )
+    return np.where(case.body & (np.abs(scores) > UNSUPPORTED_BEYOND), scores, np.nan)
+
+
 def _window(ceiling_counts: float) -> str:
     return f"Grey: square-root window, 0 (white) to {ceiling_counts:g} counts per pixel (black)."
 
 
 def _caption(ceiling_counts: float, against: str) -> str:
+    marks = " Rings in the truth mark the known lesions." if against == "truth" else ""
     return (
         f"{_window(ceiling_counts)} The same for every child. Colour: (restored − {against}) / √{against}, "
         f"±{DEVIATION_LIMIT:g} Poisson standard deviations of a standard scan's pixel; red is too much, blue too "
-        "little." + (" Rings in the truth mark the known lesions." if against == "truth" else "")
+        f"little. The last panel needs no truth: colour marks places where the rapid scan's counts in a "
+        f"{WINDOW_MM:g} mm window lie more than {UNSUPPORTED_BEYOND:g} standard deviations from what the restoration "
+        f"claims; red: it shows more than was measured, blue: it lost what was measured.{marks}"
     )

@@ -12,15 +12,27 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN
 from scintiflow.evaluation.definitions import (
+    CONSISTENCY_METRICS,
+    COUNT_METRICS,
     HEADLINE,
     LESION_METRICS,
     METHOD_NOTES,
     METHODS,
     METRICS,
     SUBGROUP_METRICS,
+    TEXTURE_METRICS,
 )
 from scintiflow.evaluation.real_scan import RealScan
+from scintiflow.evaluation.report_fidelity import (
+    SET_NAMES,
+    edge_chart,
+    lesion_list,
+    noise_chart,
+    set_table,
+    worst_patients,
+)
 from scintiflow.evaluation.report_tables import (
     difference_table,
     found_by_gate,
@@ -32,7 +44,6 @@ from scintiflow.evaluation.report_tables import (
     patients_of,
     real_scan_rows,
 )
-from scintiflow.evaluation.scoring import AGE_BANDS, AGE_UNKNOWN
 from scintiflow.files import read_json, whole_file
 
 EMBEDDED_BYTES_AT_MOST = 5_600_000  # of pictures; base64 adds a third, and the page stays below 8 MB
@@ -45,6 +56,8 @@ PATIENTS, SUMMARY, TIMINGS, PICTURES, CURVES = (
     "curves.png",
 )
 CAPTIONS = "captions.json"
+NAMES = METHODS | SET_NAMES | {"lpips": "LPIPS"}  # of what may be missing
+LESIONS, NOISE, EDGES = "lesions.parquet", "noise.csv", "edges.csv"
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,8 @@ class ReportContent:
     Attributes:
         summary: `summary.summarise` with the stage's `about` section (see `stages/evaluate.py`).
         table: the `score_dataset` table, for the chart of single patients.
-        not_available: why a metric is missing, by 'lpips' and 'fid'.
+        lesions, noise, edges: the other tables of `scoring.Scores`.
+        not_available: why a metric or a method is missing, by its name.
         facts: (label, value) pairs of what was evaluated.
         timings: seconds per scan by method.
         pictures, curves: pictures of patients and of training.
@@ -85,6 +99,9 @@ class ReportContent:
     title: str
     summary: dict[str, Any]
     table: pd.DataFrame
+    lesions: pd.DataFrame
+    noise: pd.DataFrame
+    edges: pd.DataFrame
     not_available: dict[str, str] = field(default_factory=dict)
     facts: list[tuple[str, str]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
@@ -107,6 +124,9 @@ def content_of_evaluation(
         title="Rapid paediatric bone scan: restoration report",
         summary=summary,
         table=pd.read_parquet(folder / PATIENTS),
+        lesions=pd.read_parquet(folder / LESIONS),
+        noise=pd.read_csv(folder / NOISE),
+        edges=pd.read_csv(folder / EDGES),
         not_available=about["not_available"],
         facts=[*facts, ("Machine", timings["machine"])],
         timings=timings["seconds_per_scan"],
@@ -130,16 +150,26 @@ def render_report(content: ReportContent, path: Path) -> None:
     )
     budget = _Budget(EMBEDDED_BYTES_AT_MOST)
     summary = content.summary
+
+    def tables(names: tuple[str, ...]) -> dict[str, Any]:
+        return metric_table(summary["methods"], names, content.not_available)
+
     page = environment.get_template("report.html.j2").render(
         content=content,
         summary=summary,
         methods=METHODS,
         method_notes=METHOD_NOTES,
         metrics=METRICS,
-        headline=metric_table(summary["methods"], HEADLINE, content.not_available),
-        lesion_table=metric_table(summary["methods"], LESION_METRICS, content.not_available)
-        if has_lesions(summary)
-        else None,
+        headline=tables(HEADLINE),
+        count_table=tables(COUNT_METRICS),
+        lesion_table=tables(LESION_METRICS) if has_lesions(summary) else None,
+        texture_table=tables(TEXTURE_METRICS),
+        consistency_table=tables(CONSISTENCY_METRICS),
+        sets=set_table(summary),
+        worst=worst_patients(content.table, summary),
+        lesion_list=lesion_list(content.lesions),
+        noise_chart=noise_chart(content.noise),
+        edge_chart=edge_chart(content.edges),
         differences=difference_table(summary),
         by_age=[
             (band, metric_table(summary["by_age"][band], SUBGROUP_METRICS, content.not_available))
@@ -148,6 +178,10 @@ def render_report(content: ReportContent, path: Path) -> None:
         by_view=[
             (view, metric_table(part, SUBGROUP_METRICS, content.not_available))
             for view, part in summary["by_view"].items()
+        ],
+        by_scanner=[
+            (name, metric_table(part, SUBGROUP_METRICS, content.not_available))
+            for name, part in summary["by_scanner"].items()
         ],
         age_patients={band: patients_of(content.table, "age_band", band) for band in summary["by_age"]},
         chart=gain_chart(summary, content.table),
@@ -158,7 +192,7 @@ def render_report(content: ReportContent, path: Path) -> None:
         ],
         curves=[(picture, budget.embed(picture)) for picture in content.curves],
         pictures=[(picture, budget.embed(picture)) for picture in content.pictures],
-        missing={kind.upper(): reason for kind, reason in sorted(content.not_available.items())},
+        missing={NAMES.get(kind, kind): reason for kind, reason in sorted(content.not_available.items())},
         found=found_by_gate,
     )
     with whole_file(path) as partial:

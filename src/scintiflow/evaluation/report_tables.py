@@ -12,7 +12,13 @@ from scintiflow.evaluation.charts import DotRow, dot_chart
 from scintiflow.evaluation.definitions import METHODS, METRICS
 from scintiflow.evaluation.summary import RESTORED, patient_values
 
-PERCEPTUAL = {"lpips_truth": "lpips", "lpips_standard": "lpips", "fid_standard": "fid"}
+PERCEPTUAL = {
+    "lpips_truth": "lpips",
+    "lpips_standard": "lpips",
+    "fid_standard": "fid",
+    "kid_standard": "kid",
+    "sam_frechet_standard": "sam_frechet",
+}
 REFERENCES = ("standard", "truth")
 DIFFERENCE_COLUMNS = (
     "psnr_truth",
@@ -22,7 +28,7 @@ DIFFERENCE_COLUMNS = (
     "lesion_cnr",
     "false_hot_spots",
 )
-CHART_BASELINES = ("identity", "gaussian", "bm3d", "standard")
+CHART_BASELINES = ("identity", "gaussian", "nlm", "bm3d", "unet", "first_alone", "champion", "standard")
 
 
 def shown(value: float | None, metric: str, signed: bool = False) -> str:
@@ -125,6 +131,8 @@ def _verdict(entry: dict, better: str) -> str:
 
 def found_by_gate(verdict: dict) -> str:
     """What the gate found, in the unit in which the rule asks."""
+    if verdict.get("shown"):
+        return str(verdict["shown"])
     value = verdict["found"]
     if value is None:
         return "–"
@@ -171,13 +179,34 @@ def lead_numbers(summary: dict) -> list[tuple[str, str, str]]:
                 _range(gate["lesion_contrast"], "lesion_contrast"),
             )
         )
+    own = summary["methods"][RESTORED]
+    if (own["lesions"]["mean"] or 0) > 0:
+        total = round(own["lesions"]["mean"] * own["lesions"]["patients"])
+        missed = round(own["lesions_missed"]["mean"] * own["lesions_missed"]["patients"])
+        cards.append(
+            (f"{missed} of {total}", "lesion appearances missed", _range(own["lesions_missed"], "lesions_missed"))
+        )
+        invented = own["false_hot_spots"]
+        cards.append(
+            (
+                shown(invented["mean"], "false_hot_spots"),
+                "invented lesions per view",
+                _range(invented, "false_hot_spots"),
+            )
+        )
+    consistent = own["consistency_deviance"]
+    if consistent["mean"] is not None:
+        words = "of the deviance that the counts' own noise explains"
+        cards.append(
+            (shown(consistent["mean"], "consistency_deviance"), words, _range(consistent, "consistency_deviance"))
+        )
     return cards
 
 
 def _range(entry: dict, metric: str = "psnr_truth") -> str:
     if entry["low"] is None:
         return ""
-    signed = metric != "lesion_contrast"
+    signed = metric in ("psnr_truth", "count_bias", "bone_bias")
     return f"{shown(entry['low'], metric, signed)} to {shown(entry['high'], metric, signed)}"
 
 

@@ -14,40 +14,53 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN, NUMBERS, STANDARD, TRUTH, WHOLE_SET
 from scintiflow.evaluation.metrics import psnr_of_error
-from scintiflow.evaluation.scoring import AGE_BANDS, AGE_UNKNOWN, NUMBERS, STANDARD, TRUTH
 from scintiflow.params import EvaluateParams
 
 RESTORED = "restored"
 INTERVAL = (2.5, 97.5)
 SUMMED = ("lesions", "lesions_missed")  # counts of a patient: views add up
-WHOLE_SET = ("fid_standard",)  # one number for all patients: no interval
 SUMMARISED = tuple(name for name in NUMBERS if name not in ("mse_corrected", "seconds"))
 DIFFERENCES = (
-    "psnr_truth", "ssim_truth", "psnr_standard", "ssim_standard", "psnr_corrected", "deviance_standard",
-    "lesion_contrast", "lesion_cnr", "false_hot_spots", "lpips_truth", "lpips_standard",
+    "psnr_truth", "ssim_truth", "ms_ssim_truth", "psnr_standard", "ssim_standard", "ms_ssim_standard",
+    "psnr_corrected", "deviance_standard", "lesion_contrast", "lesion_cnr", "lesions_missed", "false_hot_spots",
+    "added_blur_mm", "consistency_deviance", "lpips_truth", "lpips_standard",
+)  # fmt: skip
+OF_EVERY_METHOD = (
+    "psnr_truth", "psnr_corrected", "psnr_standard", "ceiling_standard", "ssim_truth", "ssim_standard",
+    "deviance_standard", "count_bias", "bone_bias", "lesions", "lesion_contrast", "lesion_cnr", "lesions_missed",
+    "false_hot_spots", "added_blur_mm", "consistency_z", "lpips_standard", *WHOLE_SET,
 )  # fmt: skip
 
 Estimate = dict[str, Any]  # {"mean", "low", "high", "patients"}; mean, low, high are None where unknown
 
 
-def summarise(table: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
+def summarise(table: pd.DataFrame, params: EvaluateParams, sets: dict[str, dict] | None = None) -> dict[str, Any]:
     """Everything that the gate and the report need of a `score_dataset` table, as JSON-safe values.
 
     Returns `{"methods": {method: {metric: Estimate}}, "differences": {baseline: {metric: Estimate +
-    "share_gained"}}, "by_age": {band: {method: ...}}, "by_view": {view: {method: ...}}, "gate": ...}`;
+    "share_gained"}}, "by_age": {band: {method: ...}}, "by_view": ..., "by_scanner": ..., "gate": ...}`;
     differences are `restored` minus the baseline and exist if the table has a method 'restored'.
+    `sets` are the numbers of whole sets, see `distributions.whole_set`.
     """
     baselines = [name for name in _methods(table) if name not in (RESTORED, TRUTH)]
     has_model = RESTORED in _methods(table)
     bands = [name for name in (*(band for band, _ in AGE_BANDS), AGE_UNKNOWN) if (table["age_band"] == name).any()]
+    methods = _by_method(table, params)
+    for metric, found in (sets or {}).items():
+        for method, value in found["methods"].items():
+            methods[method][f"{metric}_standard"] |= {"low": value["low"], "high": value["high"]}
     return {
         "patients": int(table["patient"].nunique()),
         "studies": int(table["study"].nunique()),
         "patients_with_truth": int(table.loc[table["reference"] == TRUTH, "patient"].nunique()),
         "data_range_counts": params.data_range_counts,
         "bootstrap_samples": params.bootstrap_samples,
-        "methods": _by_method(table, params),
+        "thresholds": {
+            name: getattr(params, name) for name in ("missed_below", "invented_above", "unsupported_beyond")
+        },
+        "methods": methods,
         "differences": {
             baseline: {metric: paired_difference(table, RESTORED, baseline, metric, params) for metric in DIFFERENCES}
             for baseline in baselines
@@ -55,6 +68,8 @@ def summarise(table: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
         },
         "by_age": {band: _by_method(table[table["age_band"] == band], params) for band in bands},
         "by_view": {view: _by_method(part, params) for view, part in table.groupby("view", sort=True)},
+        "by_scanner": {name: _by_method(part, params) for name, part in table.groupby("scanner", sort=True)},
+        "whole_set": sets or {},
         "gate": gate_numbers(table, params) if has_model else None,
     }
 
@@ -125,10 +140,13 @@ def paired_difference(
 
 
 def flat_numbers(summary: dict[str, Any]) -> dict[str, float]:
-    """The stage's report: `<metric>_<method>` means, gains with intervals, and what the gate asks; no None."""
+    """The stage's report: `<metric>_<method>` means, gains with intervals, and what the gate asks; no None.
+
+    Of the restoration everything, of the others what they are compared by.
+    """
     numbers: dict[str, float] = {"patients": float(summary["patients"])}
     for method, metrics in summary["methods"].items():
-        for metric in SUMMARISED:
+        for metric in SUMMARISED if method == RESTORED else OF_EVERY_METHOD:
             numbers[f"{metric}_{method}"] = metrics[metric]["mean"]
     for name, entry in (summary["gate"] or {}).items():
         if isinstance(entry, dict):

@@ -82,8 +82,8 @@ def simulate_child(
     age = drawn_age if age is None else age
     anatomy = draw_anatomy(age, draw["anatomy"])
     lesions = draw_lesions(anatomy.cloud, lesions_at_most, draw["lesions"])
-    texture = _texture(draw["texture"])
-    poses = _poses(anatomy, draw["pose"])
+    texture = draw_texture(draw["texture"])
+    poses = draw_poses(anatomy, draw["pose"])
 
     standard_first = bool(draw["protocol"].integers(2))
     seconds_between = _seconds_between(standard_first, velocities, draw["protocol"])
@@ -121,12 +121,13 @@ def simulate_child(
     )
 
 
-def _poses(anatomy: Anatomy, generator: np.random.Generator) -> tuple[Pose, Pose]:
+def draw_poses(anatomy: Anatomy, generator: np.random.Generator) -> tuple[Pose, Pose]:
+    """How the child lies in its two scans, standard and rapid."""
     first = kept_inside(draw_pose(anatomy, ROWS * SPACING_MM, generator), anatomy, COLUMNS * SPACING_MM)
     return first, kept_inside(moved(first, generator), anatomy, COLUMNS * SPACING_MM)
 
 
-def _texture(generator: np.random.Generator) -> np.ndarray:
+def draw_texture(generator: np.random.Generator) -> np.ndarray:
     """Soft tissue is a little uneven: smooth, about 8% up and down."""
     coarse = gaussian_filter(generator.normal(size=(ROWS // 8, COLUMNS // 8)), 1.6, mode="wrap")
     fine = np.kron(coarse / coarse.std(), np.ones((8, 8)))
@@ -139,10 +140,14 @@ def _seconds_between(standard_first: bool, velocities: Velocities, generator: np
     return float(round(first + generator.uniform(60, 420)))
 
 
+def typical_counts_per_view(age: float) -> float:
+    """Counts of an average standard scan, mean of both views."""
+    return 175e3 * (1 + 2.6 * age / 16)
+
+
 def _counts_per_view(age: float, generator: np.random.Generator) -> float:
     """Counts of a standard scan, mean of both views: more in older children, widely spread by dose and waiting."""
-    typical = 175e3 * (1 + 2.6 * age / 16)
-    return float(typical * np.exp(np.clip(generator.normal(0, 0.33), -0.8, 1.0)))
+    return float(typical_counts_per_view(age) * np.exp(np.clip(generator.normal(0, 0.33), -0.8, 1.0)))
 
 
 def _scale(picture: np.ndarray, wanted: float) -> float:

@@ -21,7 +21,7 @@ from scintiflow.phantom.truth import save_truth
 from scintiflow.progress import work
 
 MADE_BY = "phantom.json"  # inside the export: which recipe and which code made it
-NO_INFLUENCE = ("panel.py",)  # changes no child
+NO_INFLUENCE = ("components.py", "panel.py")  # changes no child
 
 
 @dataclass(frozen=True)

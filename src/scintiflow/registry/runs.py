@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from scintiflow.registry.surroundings import Surroundings, git_sha, surroundings
 PIPELINE_RUN_TAG = "scintiflow.pipeline_run"
 STAGE_TAG = "scintiflow.stage"
 PARENT_TAG = "mlflow.parentRunId"
+KIND_TAG = "mlflow.experimentKind"
 LONGEST_VALUE = 500
 LONGEST_DIGEST = 32  # MLflow allows 36 characters
 
@@ -28,15 +30,15 @@ class MlflowTracker:
     """Sends what a stage tells to its MLflow run. Numbers that are not finite are left out."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client, self.run_id = client, run_id
+        self.client, self.run_id = client, run_id
 
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
         now = int(time.time() * 1000)
         known = [Metric(name, float(value), now, step or 0) for name, value in values.items() if math.isfinite(value)]
-        self._client.log_batch(self.run_id, metrics=known)
+        self.client.log_batch(self.run_id, metrics=known)
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        self._client.log_artifact(self.run_id, str(path), folder or None)
+        self.client.log_artifact(self.run_id, str(path), folder or None)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class StageRun:
 def open_client(where: Surroundings | None = None) -> MlflowClient:
     """A client for the tracking server; also tells MLflow's fluent functions where it is."""
     where = where or surroundings()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # hundreds of lines in a log
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # what it says of its tables helps no one here
     mlflow.set_tracking_uri(where.tracking_uri)
     mlflow.set_registry_uri(where.tracking_uri)
@@ -71,7 +74,7 @@ def experiment_id(client: MlflowClient, where: Surroundings) -> str:
         found = client.get_experiment_by_name(where.experiment)
         if found is not None:
             return found.experiment_id
-        return client.create_experiment(where.experiment, artifact_location=where.artifact_root)
+        return create_experiment(client, where.experiment, where.artifact_root)
     except MlflowException as error:
         raise ScintiflowError(
             f"MLflow does not answer ({error.error_code})",
@@ -80,12 +83,25 @@ def experiment_id(client: MlflowClient, where: Surroundings) -> str:
         ) from None
 
 
+def create_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:
+    """A new experiment that MLflow shows as one of training runs, not of conversations with a language model."""
+    return client.create_experiment(
+        name, artifact_location=artifact_root, tags={KIND_TAG: "custom_model_development"}
+    )
+
+
 def registry_identity() -> str:
     """Which registry this is. A cached registration in a registry that was deleted is no registration."""
     where = surroundings()
-    client = open_client(where)
-    identity = experiment_id(client, where)
-    return f"{identity}@{client.get_experiment(identity).creation_time}"
+    experiment_id(open_client(where), where)
+    return existing_registry()
+
+
+def existing_registry() -> str:
+    """`registry_identity` of an experiment that is there; '' if it is not, and it is not created."""
+    where = surroundings()
+    found = open_client(where).get_experiment_by_name(where.experiment)
+    return "" if found is None else f"{found.experiment_id}@{found.creation_time}"
 
 
 @contextmanager
@@ -155,7 +171,12 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict) -> None:
-    client.log_batch(run_id, params=[Param(name, str(value)[:LONGEST_VALUE]) for name, value in flat(params).items()])
+    client.log_batch(run_id, params=[Param(name, value) for name, value in kept_params(params).items()])
+
+
+def kept_params(params: dict) -> dict[str, str]:
+    """Parameters as a run keeps them: flat, as text, long values cut."""
+    return {name: str(value)[:LONGEST_VALUE] for name, value in flat(params).items()}
 
 
 def flat(values: dict, prefix: str = "") -> dict[str, object]:

@@ -1,20 +1,27 @@
 """From numpy batches to tensors: batch n is the same whoever asks for it, and whenever."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from scintiflow.dataset.patches import Batch, PatchSampler
+from scintiflow.dataset.patches import Batch
 from scintiflow.restoration.cascade import Examples
 
 WORKERS_WITH_ACCELERATOR = 4
 
 
+class Sampler(Protocol):
+    """Where batches come from: `dataset.patches.PatchSampler`, `dataset.scenes.SceneSampler`."""
+
+    def batch(self, step: int) -> Batch: ...
+
+
 class SteppedBatches(IterableDataset[dict[str, torch.Tensor]]):
     """Batches first, first + 1, ... in order; with several devices each takes every n-th."""
 
-    def __init__(self, sampler: PatchSampler, first: int, last: int, rank: int = 0, devices: int = 1) -> None:
+    def __init__(self, sampler: Sampler, first: int, last: int, rank: int = 0, devices: int = 1) -> None:
         self._sampler, self._first, self._last = sampler, first, last
         self._rank, self._devices = rank, devices
 

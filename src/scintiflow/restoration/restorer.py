@@ -1,7 +1,7 @@
 """The trained cascade as a folder, and f^IR1 out of that folder as a function.
 
-- `first.pt`: state dict of f^IR1 (averaged weights): all that inference needs;
-- `second.pt`: state dict of f^IR2, kept for continued training and for study;
+- `first.safetensors` of f^IR1 (averaged weights): all that inference needs;
+- `second.safetensors` of f^IR2, kept for continued training and for study;
 - `cascade.json`: networks, versions, hashes, numbers of parameters;
 - `curves.csv`, `curves.png`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scintiflow.dataset.opposite import opposite_views
@@ -21,7 +22,8 @@ from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
 from scintiflow.structures import STRUCTURES
 
-FIRST, SECOND, DESCRIPTION = "first.pt", "second.pt", "cascade.json"
+FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
+WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
 
 class RestorationNetwork(nn.Module):
@@ -62,11 +64,22 @@ class RestorationNetwork(nn.Module):
         return [torch.from_numpy(opposite[None].astype(np.float32)).to(scan.device) for opposite in found]
 
 
-def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, training_set_sha256: str) -> None:
-    """Write weights and description into an existing folder."""
-    torch.save(_plain(cascade.first), folder / FIRST)
-    torch.save(_plain(cascade.second), folder / SECOND)
+def save_cascade(
+    folder: Path,
+    cascade: Cascade,
+    params: TrainCascadeParams,
+    training_set_sha256: str,
+    accelerations: list[float] | None = None,
+) -> None:
+    """Write weights and description into an existing folder.
+
+    `accelerations` are the lowest and highest k that were trained; default what the recipe's augmentation says.
+    """
+    for network, name in ((cascade.first, FIRST), (cascade.second, SECOND)):
+        save_file(_plain(network), folder / name)
+        (folder / name).chmod(WEIGHTS_MODE)
     description = {
+        "accelerations": accelerations or params.augmentation.accelerations,
         "base_blur_pixels": params.base_blur_pixels,
         "first": params.first.model_dump(),
         "first_parameters": _parameters(cascade.first),
@@ -74,6 +87,7 @@ def save_cascade(folder: Path, cascade: Cascade, params: TrainCascadeParams, tra
         "params_sha256": params.sha256(),
         "patch_pixels": params.patch_pixels,
         "prior_head": cascade.first.prior_head is not None,
+        "recipe": params.model_dump(),
         "second": params.second.model_dump(),
         "second_parameters": _parameters(cascade.second),
         "second_sha256": sha256_file(folder / SECOND),
@@ -105,8 +119,39 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
         description.get("views", 1),  # absent in folders written before these two existed
         description.get("prior_head", False),
     )
-    first.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    first.load_state_dict(load_file(weights))
     return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
+
+
+def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
+    """State of the f^IR1 that `params.start_from` names; None where training starts from nothing.
+
+    Raises ScintiflowError if the weights are not the named ones, or belong to another network.
+    """
+    if not params.start_from:
+        return None
+    folder = Path(params.start_from)
+    description = _description(folder)
+    if description["first_sha256"] != params.start_from_sha256:
+        raise ScintiflowError(
+            f"holds weights with SHA-256 {description['first_sha256']}",
+            where=folder,
+            remedy="Give that as train_cascade.start_from_sha256, or name another folder",
+        )
+    wanted = {
+        "base_blur_pixels": params.base_blur_pixels,
+        "first": params.first.model_dump(),
+        "prior_head": params.prior_head_weight > 0,
+        "views": params.views,
+    }
+    for name, value in wanted.items():
+        if description[name] != value:
+            raise ScintiflowError(
+                f"was trained with {name} = {description[name]}, not {value}",
+                where=folder,
+                remedy="Set it so in train_cascade, or clear train_cascade.start_from",
+            )
+    return load_network(folder).first.state_dict()
 
 
 def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.ndarray, float], np.ndarray]:
@@ -129,6 +174,25 @@ def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.nda
 def checkpoint_sha256(cascade_folder: Path) -> str:
     """Hex SHA-256 of f^IR1's weights: the identity of what restores."""
     return str(_description(cascade_folder)["first_sha256"])
+
+
+def trained_accelerations(cascade_folder: Path) -> tuple[float, float] | None:
+    """The lowest and highest k that the cascade was trained for; None where it knows its own protocol only."""
+    found = _description(cascade_folder).get("accelerations")
+    return (float(found[0]), float(found[1])) if found else None
+
+
+def recipe_of(cascade_folder: Path) -> TrainCascadeParams:
+    """The parameters that the cascade was trained with.
+
+    Raises ScintiflowError for a folder written before these were kept.
+    """
+    recipe = _description(cascade_folder).get("recipe")
+    if recipe is None:
+        raise ScintiflowError(
+            "does not say how it was trained", where=cascade_folder, remedy="Run the train_cascade stage again"
+        )
+    return TrainCascadeParams.model_validate(recipe)
 
 
 def _description(folder: Path) -> dict:

@@ -23,10 +23,11 @@ from scintiflow.dataset.patches import PatchSampler
 from scintiflow.files import whole_file
 from scintiflow.params import TrainCascadeParams
 from scintiflow.progress import Bar, work
-from scintiflow.restoration.batches import WORKERS_WITH_ACCELERATOR, SteppedBatches, batch_loader
+from scintiflow.restoration.batches import WORKERS_WITH_ACCELERATOR, Sampler, SteppedBatches, batch_loader
 from scintiflow.restoration.best import BestSoFar
 from scintiflow.restoration.module import CascadeTraining
 from scintiflow.restoration.panel import draw_panel, picture_steps
+from scintiflow.restoration.restorer import starting_weights
 from scintiflow.restoration.validation import ValidationView, thinned_views, validate
 from scintiflow.tracking import Tracker
 
@@ -116,10 +117,6 @@ def train(
         The module after its last step; `averaged_cascade` holds the weights to keep: the last, or the best
         where `params.patience` is set.
     """
-    checkpoint = checkpoint_folder / CHECKPOINT
-    found = resumable(checkpoint, recipe)
-    done, last = found.step, found.step if found.is_over else params.steps
-    accelerated = torch.cuda.is_available()
     sampler = PatchSampler(
         training,
         patch_pixels=params.patch_pixels,
@@ -129,7 +126,28 @@ def train(
         augmentation=params.augmentation,
         views=params.views,
     )
+    views = thinned_views(held_out, params.seed, params.views)
+    return fit(params, sampler, views, checkpoint_folder, recipe, tracker)
+
+
+def fit(
+    params: TrainCascadeParams,
+    sampler: Sampler,
+    views: Sequence[ValidationView],
+    checkpoint_folder: Path,
+    recipe: str,
+    tracker: Tracker,
+) -> CascadeTraining:
+    """`train` on batches of any origin, validated on the given views."""
+    checkpoint = checkpoint_folder / CHECKPOINT
+    found = resumable(checkpoint, recipe)
+    done, last = found.step, found.step if found.is_over else params.steps
+    accelerated = torch.cuda.is_available()
     module = CascadeTraining(params, recipe, mixed=params.mixed_precision and bfloat16_is_native())
+    start = starting_weights(params)
+    if start is not None:  # a checkpoint, if there is one, overwrites them
+        for cascade in (module.cascade, module.averaged_cascade):
+            cascade.first.load_state_dict(start)
     rank, devices = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     first_batch, last_batch = (step * params.batches_per_step for step in (done, last))
     batches = SteppedBatches(sampler, first_batch, last_batch, rank, devices)
@@ -151,7 +169,7 @@ def train(
             enable_model_summary=False,
             limit_val_batches=0,
             num_sanity_val_steps=0,
-            callbacks=[Timekeeper(thinned_views(held_out, params.seed, params.views), checkpoint, tracker, bar)],
+            callbacks=[Timekeeper(views, checkpoint, tracker, bar)],
         )
         trainer.fit(module, loader, ckpt_path=checkpoint if done else None, weights_only=True if done else None)
     if trainer.global_step < last and not module.best.is_over:

@@ -42,6 +42,11 @@ def code_version(stage: str) -> str:
     return digest.hexdigest()
 
 
+def stage_sources(stage: str) -> set[Path]:
+    """The files that `code_version` looks into, but for the lock file."""
+    return {path for name in stage_modules(stage) for path in _sources(name)}
+
+
 def _sources(module: str) -> list[Path]:
     """A module's own file; for a package also the templates beside it."""
     specification = find_spec(module)

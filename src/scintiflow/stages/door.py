@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
+from scintiflow.cohorts.versions import COHORTS, cohort_versions
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, sha256_tree, write_json
 from scintiflow.params import parse_section
@@ -52,8 +54,9 @@ def run_stage(
     try:
         hashes = {f"input.{name}.sha256": content_sha256(path) for name, path in given.items()}
         tags = hashes | {"code_version": code_version(stage)}
+        surroundings = _cohort_tags(getattr(section, "cohorts", []), given) | _image_tag()
         with (
-            stage_run(stage, section.model_dump(), tags) as run,
+            stage_run(stage, section.model_dump(), tags | surroundings) as run,
             _checkpoints(stage, section.sha256(), tags) as checkpoints,
         ):
             for name in DATA_SETS & given.keys():
@@ -65,6 +68,8 @@ def run_stage(
             result = {name: value for name, value in result.items() if math.isfinite(value)}
             for name, path in outputs.items():
                 run.tag(f"output.{name}.sha256", content_sha256(Path(path)))
+                run.tag(f"output.{name}.bytes", str(_bytes(Path(path))))
+            run.tag("device", _device())
             run.tracker.metrics(result)
     except ScintiflowError as error:
         refusal = {"reason": error.reason, "where": error.where, "remedy": error.remedy}
@@ -88,6 +93,30 @@ def _checkpoints(stage: str, params_sha256: str, tags: dict[str, str]) -> Iterat
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)  # a stage may have done so
+
+
+def _cohort_tags(names: list[str], inputs: dict[str, Path]) -> dict[str, str]:
+    """Which version of each cohort is read, as its .dvc file says; nothing for a cohort without one."""
+    folder = inputs.get("cohorts")
+    if folder is None or folder.parts[-len(COHORTS.parts) :] != COHORTS.parts:
+        return {}
+    versions = cohort_versions(folder.parents[len(COHORTS.parts) - 1])
+    return {f"cohort.{name}": f"dvc:{versions[name].md5}" for name in names if name in versions}
+
+
+def _image_tag() -> dict[str, str]:
+    image = os.environ.get("SCINTIFLOW_IMAGE")
+    return {"image": image} if image else {}
+
+
+def _device() -> str:
+    """What the stage computed on. torch is asked only if the stage has loaded it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else "cpu"
+
+
+def _bytes(path: Path) -> int:
+    return sum(found.stat().st_size for found in ([path] if path.is_file() else path.rglob("*")) if found.is_file())
 
 
 def content_sha256(path: Path) -> str:

@@ -3,11 +3,15 @@
 The folder `evaluation` holds
 
 - `patients.parquet`, `patients.csv`: one row for each patient, study, view and method;
+- `lesions.parquet`, `lesions.csv`: one row for each known lesion, view and method;
+- `noise.csv`, `edges.csv`: noise power spectra and edge responses by method;
 - `summary.json`: means with intervals, paired differences, subgroups, what was evaluated, and under
   `gate` the numbers that the promotion rules ask for;
 - `timings.json`: seconds per scan and the machine, the only file that differs between equal runs
   besides the page that shows it;
 - `pictures/`, `curves.png`, `report.html`.
+
+docs/reference/evaluation.md has every column and key.
 """
 
 import math
@@ -23,13 +27,23 @@ import pandas as pd
 from scintiflow import __version__
 from scintiflow.dataset.manifest import MANIFEST, Dataset
 from scintiflow.dataset.priors import INDEX
-from scintiflow.evaluation.baselines import AnscombeBm3d, Identity, Restorer, choose_gaussian
+from scintiflow.evaluation.baselines import (
+    AnscombeBm3d,
+    Gaussian,
+    Identity,
+    NonLocalMeans,
+    Restorer,
+    choose_gaussian,
+)
 from scintiflow.evaluation.cases import load_case
 from scintiflow.evaluation.perceptual import load_perceptual
 from scintiflow.evaluation.pictures import draw_case
 from scintiflow.evaluation.report import (
     CAPTIONS,
     CURVES,
+    EDGES,
+    LESIONS,
+    NOISE,
     PATIENTS,
     PICTURES,
     SUMMARY,
@@ -37,12 +51,15 @@ from scintiflow.evaluation.report import (
     content_of_evaluation,
     render_report,
 )
-from scintiflow.evaluation.scoring import score_dataset
+from scintiflow.evaluation.scoring import Scores, score_split
 from scintiflow.evaluation.summary import RESTORED, flat_numbers, summarise
+from scintiflow.evaluation.trained_baselines import NOT_TRAINED, train_baseline
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
 from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer
+from scintiflow.restoration.variants import BASELINES
+from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
@@ -52,14 +69,19 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 @dataclass(frozen=True)
 class Inputs:
     dataset: Path
+    sam: Path
     priors: Path
     cascade: Path
+    champion: Path
     truth: Path
 
 
 @dataclass(frozen=True)
 class Outputs:
+    """`checkpoints`: where a killed training of a baseline is taken up again; beside the output by default."""
+
     evaluation: Path
+    checkpoints: Path | None = None
 
 
 def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
@@ -71,28 +93,23 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     metric have the wrong SHA-256.
     """
     dataset = Dataset.open(inputs.dataset)
-    perceptual = load_perceptual(params)
+    perceptual = load_perceptual(params, inputs.sam)
     gaussian, by_sigma = choose_gaussian(dataset, inputs.truth, inputs.priors, params)
-    restorers: dict[str, Restorer] = {
-        RESTORED: load_restorer(inputs.cascade),
-        "identity": Identity(),
-        "gaussian": gaussian,
-    }
-    if params.bm3d:
-        restorers["bm3d"] = AnscombeBm3d()
-    table = score_dataset(dataset, "test", restorers, inputs.truth, inputs.priors, params, perceptual=perceptual)
+    restorers, champion, absent = _restorers(params, inputs, outputs, dataset, gaussian)
+    scores = score_split(dataset, "test", restorers, inputs.truth, inputs.priors, params, perceptual=perceptual)
+    table = scores.patients
     seconds = table.dropna(subset="seconds").groupby("method", sort=False)["seconds"].mean()
     table = table.drop(columns="seconds")
-    summary = summarise(table, params) | {
+    summary = summarise(table, params, scores.whole_set) | {
         "about": {
             "facts": _facts(inputs, table, by_sigma, gaussian.sigma_pixels),
             "gaussian_sigma_pixels": gaussian.sigma_pixels,
-            "not_available": perceptual.reasons(),
+            "not_available": perceptual.reasons() | absent,
+            "champion": champion,
         }
     }
     with whole_folder(outputs.evaluation) as folder:
-        table.to_parquet(folder / PATIENTS, index=False)
-        inert(table).to_csv(folder / "patients.csv", index=False)
+        _write_tables(scores, table, folder)
         write_json(folder / SUMMARY, summary)
         write_json(
             folder / TIMINGS,
@@ -105,11 +122,42 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
 
     numbers = flat_numbers(summary)
     tracker.metrics(numbers)
-    for name in (REPORT, "patients.csv", SUMMARY):
+    for name in (REPORT, "patients.csv", "lesions.csv", NOISE, EDGES, SUMMARY):
         tracker.artifact(outputs.evaluation / name)
     for picture in sorted((outputs.evaluation / PICTURES).glob("*.png")):
         tracker.artifact(picture, PICTURES)
     return numbers
+
+
+def _restorers(
+    params: EvaluateParams, inputs: Inputs, outputs: Outputs, dataset: Dataset, gaussian: Gaussian
+) -> tuple[dict[str, Restorer], dict | None, dict[str, str]]:
+    """Every method that is scored, what the champion is, and why a method is missing."""
+    restorers: dict[str, Restorer] = {
+        RESTORED: load_restorer(inputs.cascade),
+        "identity": Identity(),
+        "gaussian": gaussian,
+    }
+    if params.nlm:
+        restorers["nlm"] = NonLocalMeans()
+    if params.bm3d:
+        restorers["bm3d"] = AnscombeBm3d()
+    absent = {name: NOT_TRAINED for name in BASELINES if name not in params.trained_baselines}
+    folder = outputs.checkpoints or outputs.evaluation.with_name(f"{outputs.evaluation.name}.checkpoint")
+    for name in params.trained_baselines:
+        restorers[name] = train_baseline(name, dataset, inputs.priors, inputs.cascade, folder)
+    champion, restorer = champion_of(inputs.champion, inputs.cascade)
+    if not restorer:
+        absent[CHAMPION] = "there is none yet" if champion is None else "it is this very model"
+    return restorers | restorer, champion, absent
+
+
+def _write_tables(scores: Scores, patients: pd.DataFrame, folder: Path) -> None:
+    for table, parquet in ((patients, PATIENTS), (scores.lesions, LESIONS)):
+        table.to_parquet(folder / parquet, index=False)
+        inert(table).to_csv((folder / parquet).with_suffix(".csv"), index=False)
+    scores.noise.to_csv(folder / NOISE, index=False)
+    scores.edges.to_csv(folder / EDGES, index=False)
 
 
 def inert(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,12 +1,17 @@
 """Stage ingest: cohorts -> data set of packed pairs, manifest, reasons for what was left out."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from scintiflow.dataset.manifest import Dataset, patient_record
 from scintiflow.dataset.packing import QUARANTINE, pack_cohorts
 from scintiflow.errors import ScintiflowError
+from scintiflow.files import write_json
 from scintiflow.params import IngestParams
 from scintiflow.tracking import Tracker
+
+LINEAGE, PATIENTS = "lineage", "patients.json"  # read again by registry.lineage
 
 
 @dataclass(frozen=True)
@@ -37,4 +42,8 @@ def run(params: IngestParams, inputs: Inputs, outputs: Outputs, tracker: Tracker
             )
     report = pack_cohorts(folders, params, outputs.dataset)
     tracker.artifact(outputs.dataset / QUARANTINE, "ingest")
+    with tempfile.TemporaryDirectory() as scratch:
+        record = Path(scratch) / PATIENTS
+        write_json(record, patient_record(Dataset.open(outputs.dataset)))
+        tracker.artifact(record, LINEAGE)
     return report.numbers

@@ -1,12 +1,15 @@
-"""Restoring scans with a registered model: rapid NM objects in, derived NM objects out.
+"""Restoring scans with a model: rapid NM objects in, derived NM objects out.
 
 Not a stage of the pipeline: this is what a trained model is for. f^IR1 alone runs; SAM and masks are not needed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+import scintiflow
 from scintiflow.cohorts.wording import shown_path
 from scintiflow.dicom.derived import ModelIdentity, restored_object
 from scintiflow.dicom.reading import read_scan
@@ -14,7 +17,26 @@ from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Protocol
-from scintiflow.registry.models import RegisteredModel, load_by_alias
+from scintiflow.registry.models import load_by_alias
+from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, trained_accelerations
+
+REFERENCE = "reference"  # the name of the model that the project carries with it, and of its folder
+REFERENCE_FOLDER = Path(scintiflow.__file__).parents[2] / REFERENCE
+SHORT_HASH = 12
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model ready for use.
+
+    Attributes:
+        restore: (rapid counts `[view, row, column]`, k) -> estimated standard counts.
+        accelerations: lowest and highest k it may be asked for; None: the protocol's rapid scans and no others.
+    """
+
+    restore: Callable[[np.ndarray, float], np.ndarray]
+    identity: ModelIdentity
+    accelerations: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -31,9 +53,22 @@ def parse_model(text: str) -> tuple[str, str]:
     name, separator, alias = text.partition("@")
     if not (name and separator and alias):
         raise ScintiflowError(
-            f"'{text}' names no model", where="--model", remedy="Write NAME@ALIAS: scintiflow@champion"
+            f"'{text}' names no model", where="--model", remedy="Write reference, or NAME@ALIAS: scintiflow@champion"
         )
     return name, alias
+
+
+def open_model(text: str) -> OpenModel:
+    """The model that the text names: 'reference', or NAME@ALIAS in the registry.
+
+    Raises ScintiflowError if there is no such model.
+    """
+    if text == REFERENCE:
+        sha256 = checkpoint_sha256(REFERENCE_FOLDER)
+        identity = ModelIdentity("scintiflow-reference", sha256[:SHORT_HASH], sha256)
+        return OpenModel(load_restorer(REFERENCE_FOLDER), identity, trained_accelerations(REFERENCE_FOLDER))
+    restore, found = load_by_alias(*parse_model(text))
+    return OpenModel(restore, ModelIdentity(found.name, found.version, found.checkpoint_sha256), None)
 
 
 def scan_files(source: Path) -> list[Path]:
@@ -52,18 +87,18 @@ def restore_files(
 
     Args:
         root: folder (or the file) that was asked for; paths below it are kept below `out`.
-        model: NAME@ALIAS in the registry.
-        protocol: a scan is rapid if its velocity is `rapid_velocity_mm_s` within the tolerance; k, the expected
-            count ratio, is its velocity over the standard one.
+        model: see `open_model`.
+        protocol: k, the expected count ratio, is a scan's velocity over the standard one. A scan is rapid if its
+            velocity is `rapid_velocity_mm_s` within the tolerance, or if k is among the model's accelerations.
 
     Equal inputs give equal bytes. A file that is no rapid whole-body scan is refused and changes nothing.
     """
-    restore, version = load_by_alias(*parse_model(model))
+    opened = open_model(model)
     for path in files:
         relative = Path(path.name) if path == root else path.relative_to(root)
         target = (out / relative).with_suffix(".restored.dcm")
         try:
-            written = _restore_file(path, target, restore, version, protocol)
+            written = _restore_file(path, target, opened, protocol)
         except Rejection as rejection:
             reason = Reason[rejection.code]
             yield RestoredFile(path, None, f"{rejection.code}: {reason.sentence}. {reason.remedy}")
@@ -84,14 +119,20 @@ def restoring_lines(results: list[RestoredFile], show_paths: bool) -> Iterator[s
             yield from (f"  {shown_path(result.source)}" for result in refused)
 
 
-def _restore_file(path: Path, target: Path, restore, version: RegisteredModel, protocol: Protocol) -> Path:
+def _restore_file(path: Path, target: Path, model: OpenModel, protocol: Protocol) -> Path:
     scan = read_scan(path)
-    if abs(scan.velocity_mm_s / protocol.rapid_velocity_mm_s - 1) > protocol.velocity_tolerance:
-        raise Rejection(Reason.VELOCITY_OUT_OF_PROTOCOL, f"{scan.velocity_mm_s:.3f} mm/s")
     count_ratio = scan.velocity_mm_s / protocol.standard_velocity_mm_s
-    identity = ModelIdentity(version.name, version.version, version.checkpoint_sha256)
+    if not _is_rapid(scan.velocity_mm_s, count_ratio, model, protocol):
+        raise Rejection(Reason.VELOCITY_OUT_OF_PROTOCOL, f"{scan.velocity_mm_s:.3f} mm/s")
     derivation = (
         f"Restored from a rapid scan to the counts of a standard scan, k = {count_ratio:.3f}. Processed image"
     )
-    save_object(target, restored_object(path, restore(scan.counts, count_ratio), identity, derivation))
+    save_object(target, restored_object(path, model.restore(scan.counts, count_ratio), model.identity, derivation))
     return target
+
+
+def _is_rapid(velocity_mm_s: float, count_ratio: float, model: OpenModel, protocol: Protocol) -> bool:
+    if model.accelerations is not None:
+        lowest, highest = model.accelerations
+        return lowest <= count_ratio <= highest
+    return abs(velocity_mm_s / protocol.rapid_velocity_mm_s - 1) <= protocol.velocity_tolerance

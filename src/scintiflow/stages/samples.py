@@ -7,7 +7,7 @@ from pathlib import Path
 from pydicom.data import get_testdata_file
 
 from scintiflow.cohorts.add import add_cohort
-from scintiflow.cohorts.versioning import track_cohort
+from scintiflow.cohorts.tracking import track_cohort
 from scintiflow.cohorts.wording import report_lines
 from scintiflow.dicom.identity import load_key
 from scintiflow.errors import ScintiflowError

@@ -1,0 +1,76 @@
+"""Which version of each cohort a retrain reads, and whether anyone can fetch that version again."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scintiflow.cluster.source_tree import differs_from_commit
+from scintiflow.cohorts.ledger import LEDGER
+from scintiflow.cohorts.versioning import modified_folders
+from scintiflow.cohorts.versions import COHORTS, POINTER, cohort_record, cohort_versions
+from scintiflow.files import sha256_tree
+from scintiflow.params import Params
+
+DVC, CONTENT = "dvc:", "sha256:"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A cohort at one version.
+
+    Attributes:
+        version: 'dvc:<hash of the .dvc file>'; 'sha256:<hash of the folder>' where no .dvc file says what the folder
+            holds; '' where there is neither.
+        is_here: whether the files are in the project and not only named by the .dvc file.
+        objection: why this version is not one that anyone can fetch again; '' if it is.
+    """
+
+    name: str
+    version: str
+    is_here: bool
+    objection: str = ""
+
+
+def used_cohorts(params: Params) -> list[str]:
+    """Names of the cohorts that a recipe reads."""
+    return sorted({*params.ingest.cohorts, *params.restore_real.cohorts})
+
+
+def pin_cohorts(names: Iterable[str], project: Path) -> tuple[Pin, ...]:
+    """The version of each named cohort in the working tree.
+
+    A cohort is accepted when its .dvc file is committed. Sample cohorts need not be: they are made on the spot, and
+    the published key of their pseudonyms shows that they are nobody's.
+    """
+    wanted = sorted(set(names))
+    tracked = cohort_versions(project)
+    pointers = [COHORTS / f"{name}{POINTER}" for name in wanted if name in tracked]
+    altered = {folder.name for folder in modified_folders(project, pointers)}
+    pins = []
+    for name in wanted:
+        folder = project / COHORTS / name
+        is_here = (folder / LEDGER).is_file()
+        if name in tracked and name not in altered:
+            pins.append(Pin(name, f"{DVC}{tracked[name].md5}", is_here, _not_accepted(project, name, is_here)))
+        elif is_here:
+            reason = "differs from its .dvc file" if name in tracked else "is not under DVC"
+            pins.append(Pin(name, f"{CONTENT}{sha256_tree(folder)}", True, reason))
+        else:
+            pins.append(Pin(name, "", False, "is not in this project"))
+    return tuple(pins)
+
+
+def pins_sha256(pins: Iterable[Pin]) -> str:
+    """Hex SHA-256 over names and versions; other cohorts in the project do not count."""
+    versions = {pin.name: pin.version for pin in pins}
+    return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()
+
+
+def _not_accepted(project: Path, name: str, is_here: bool) -> str:
+    if not differs_from_commit(project, COHORTS / f"{name}{POINTER}"):
+        return ""
+    if is_here and cohort_record(project, name).key_is_public:
+        return ""
+    return "is not accepted: its .dvc file is not committed"

@@ -1,0 +1,30 @@
+"""`scintiflow reference ...`: the model that the project carries with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scintiflow.commands.options import DEFAULT_PARAMS, ParamsFile, load_recipe, subcommands
+
+group = subcommands("The reference model that comes with the project.")
+
+
+@group.callback()
+def reference() -> None:
+    """The reference model that comes with the project."""
+
+
+@group.command()
+def train(
+    recipe: Annotated[Path, typer.Option(help="What to train on and how.")] = Path("reference/recipe.yaml"),
+    params: ParamsFile = DEFAULT_PARAMS,
+    folder: Annotated[Path, typer.Option(help="Children, checkpoint, the finished model.")] = Path("build/reference"),
+) -> None:
+    """Train it anew on simulated children; a killed run goes on where it was."""
+    from scintiflow.params import load_reference_recipe
+    from scintiflow.stages.reference import train_reference
+    from scintiflow.tracking import SilentTracker
+
+    numbers = train_reference(load_reference_recipe(recipe), load_recipe(params, ""), folder, SilentTracker())
+    typer.echo(f"{folder / 'model'}: " + ", ".join(f"{name} {value:.2f}" for name, value in numbers.items()))
