@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
-from ingesting.exports import KEY, KINDS, PROTOCOL, write_export
+from ingesting.exports import CLINICAL, KEY, KINDS, PROTOCOL, write_export
 from ingesting.processes import Measured, measured
 from ingesting.steps import table
 
@@ -40,11 +40,11 @@ def product(export: Path, cohorts: Path, files: int, workers: int) -> None:
         raise SystemExit(f"the benchmark is void: {report.ledger.outcomes}")
 
 
-def rows(files: int, kind: str, workers: int, place: Path | None) -> Iterator[str]:
+def rows(files: int, kind: str, workers: int, place: Path | None, matrix: tuple[int, int]) -> Iterator[str]:
     with tempfile.TemporaryDirectory(dir=place) as folder:
         export, cohorts = Path(folder) / "export", Path(folder) / "cohorts"
         export.mkdir()
-        files = write_export(export, files, kind)
+        files = write_export(export, files, kind, matrix)
         for path in export.rglob("*.dcm"):  # warm the file system's cache
             path.read_bytes()
         loop = measured(bare, export)
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, action="append", help="how they are stored; may be given again")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--place", type=Path, help="folder for the files; 1 MiB each, twice")
+    parser.add_argument("--matrix", type=int, nargs=2, default=CLINICAL, help="rows and columns; smaller is sooner")
     parser.add_argument("--steps", action="store_true", help="where the time of a native file goes, and no more")
     arguments = parser.parse_args()
     print(f"{machine()}; Python {platform.python_version()}, pydicom {pydicom.__version__}\n")
@@ -95,7 +96,7 @@ def main() -> None:
     print("|--:|---|---|--:|--:|--:|--:|--:|--:|", flush=True)
     for files in arguments.files or [2000]:
         for kind in arguments.kind or KINDS:
-            for line in rows(files, kind, arguments.workers, arguments.place):
+            for line in rows(files, kind, arguments.workers, arguments.place, tuple(arguments.matrix)):
                 print(line, flush=True)
 
 
