@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import scintiflow
 from scintiflow.dataset.opposite import opposite_views
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, sha256_file, write_json
@@ -23,6 +24,8 @@ from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
 from scintiflow.structures import STRUCTURES
 
 FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
+REFERENCE = "reference"  # the name of the model that the project carries with it, and of its folder
+REFERENCE_FOLDER = Path(scintiflow.__file__).parents[2] / REFERENCE
 WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
 
@@ -130,7 +133,7 @@ def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
     """
     if not params.start_from:
         return None
-    folder = Path(params.start_from)
+    folder = REFERENCE_FOLDER if params.start_from == REFERENCE else Path(params.start_from)
     description = _description(folder)
     if description["first_sha256"] != params.start_from_sha256:
         raise ScintiflowError(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-import scintiflow
 from scintiflow.cohorts.wording import shown_path
 from scintiflow.dicom.derived import ModelIdentity, restored_object
 from scintiflow.dicom.reading import read_scan
@@ -18,10 +17,14 @@ from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Protocol
 from scintiflow.registry.models import load_by_alias
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, trained_accelerations
+from scintiflow.restoration.restorer import (
+    REFERENCE,
+    REFERENCE_FOLDER,
+    checkpoint_sha256,
+    load_restorer,
+    trained_accelerations,
+)
 
-REFERENCE = "reference"  # the name of the model that the project carries with it, and of its folder
-REFERENCE_FOLDER = Path(scintiflow.__file__).parents[2] / REFERENCE
 SHORT_HASH = 12
 
 
