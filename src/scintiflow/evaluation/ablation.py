@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scintiflow.evaluation.definitions import METRICS
 from scintiflow.evaluation.report_tables import shown
@@ -110,7 +111,7 @@ def markdown(table: pd.DataFrame, params: EvaluateParams) -> str:
 
 
 def draw_ablation(table: pd.DataFrame, path: Path) -> None:
-    """Paired gains over the arm 'none' with intervals, arms from top to bottom, a panel for each main metric."""
+    """Paired differences to the arm 'none' with intervals, arms from top to bottom, a panel for each main metric."""
     metrics = [metric for metric in DRAWN if (table["metric"] == metric).any()]
     figure = Figure(figsize=(3.1 * len(metrics) + 2.6, 3.6), dpi=110, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
@@ -129,7 +130,11 @@ def draw_ablation(table: pd.DataFrame, path: Path) -> None:
                 label=NETWORKS[network],
             )  # fmt: skip
         unit = f", {METRICS[metric].unit}" if METRICS[metric].unit else ""
-        panel.set_xlabel(f"gain in {METRICS[metric].name}{unit}", fontsize=8)
+        better = {"higher": "more is better", "lower": "less is better"}.get(
+            METRICS[metric].better, "its mean should be 1"
+        )
+        panel.set_xlabel(f"difference in {METRICS[metric].name}{unit}\n({better})", fontsize=8)
+        panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.axvline(0, color="0.5", linewidth=0.8)
         panel.tick_params(labelsize=8)
         panel.grid(axis="x", color="0.9")
