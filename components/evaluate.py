@@ -14,14 +14,15 @@ def evaluate(
     sam: dsl.Input[dsl.Model],
     priors: dsl.Input[dsl.Dataset],
     cascade: dsl.Input[dsl.Model],
+    champion: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Scores the restorer and the baselines on held-out patients."""
+    """Scores the restorer, the champion and the baselines on held-out patients."""
     from scintiflow.stages.door import run_stage
 
     paths = {"dataset": dataset.path, "sam": sam.path, "priors": priors.path, "cascade": cascade.path}
-    inputs = {"truth": truth} | paths
+    inputs = {"truth": truth, "champion": champion.path} | paths
     numbers = run_stage("evaluate", params, inputs, {"evaluation": evaluation.path}, report.path)
     for name, value in numbers.items():
         report.log_metric(name, value)

@@ -4,9 +4,10 @@
 2. adapt_sam       data set -> SAM adapted to bone scans
 3. distil_priors   data set + SAM -> soft masks and embeddings, once per study
 4. train_cascade   data set + priors -> f^IR1 and f^IR2 (SPI, SKD, SCM)
-5. evaluate        held-out patients: restorer beside the baselines
-6. register        the gate decides: champion or challenger
-7. restore_real    the registered model on a real scan; the report of the whole run
+5. fetch_champion  the model to beat, out of the registry by alias
+6. evaluate        held-out patients: restorer beside champion and baselines
+7. register        the gate decides: champion or challenger
+8. restore_real    the registered model on a real scan; the report of the whole run
 
 Each step gets its own section of params.yaml as JSON, so a changed section re-runs its step and what
 follows. Content hashes stand beside paths because Kubeflow's cache does not look into files.
@@ -19,6 +20,7 @@ from kfp import dsl
 from components.adapt_sam import adapt_sam
 from components.distil_priors import distil_priors
 from components.evaluate import evaluate
+from components.fetch_champion import fetch_champion
 from components.ingest import ingest
 from components.register import register
 from components.restore_real import restore_real
@@ -38,10 +40,12 @@ def retrain(
     truth: str,
     truth_sha256: str,
     registry: str,
+    champion_to_beat: str,
     ingest_params: str,
     adapt_sam_params: str,
     distil_priors_params: str,
     train_cascade_params: str,
+    fetch_champion_params: str,
     evaluate_params: str,
     register_params: str,
     restore_real_params: str,
@@ -58,12 +62,16 @@ def retrain(
     trained = train_cascade(params=train_cascade_params, dataset=dataset, priors=priors)
     cascade = trained.outputs["cascade"]
 
+    fetched = fetch_champion(params=fetch_champion_params, registry=registry, to_beat=champion_to_beat)
+    champion = fetched.outputs["champion"]
+
     evaluated = evaluate(
         params=evaluate_params,
         dataset=dataset,
         sam=sam,
         priors=priors,
         cascade=cascade,
+        champion=champion,
         truth=truth,
         truth_sha256=truth_sha256,
     )
@@ -80,7 +88,7 @@ def retrain(
         registration=registration,
     )
 
-    tasks = (ingested, adapted, distilled, trained, evaluated, registered, shown)
+    tasks = (ingested, adapted, distilled, trained, fetched, evaluated, registered, shown)
     for task in tasks:
         place(task)
     return RetrainOutputs(registration=registration, restored=shown.outputs["restored"])

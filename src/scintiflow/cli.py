@@ -7,6 +7,7 @@ import typer
 from scintiflow.commands import (
     cohort,
     dicom,
+    models,
     pipeline,
     reference,
     remote,
@@ -25,6 +26,7 @@ HELP = "Trains, checks and ships the model that gives a rapid bone scan the qual
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 app.add_typer(cohort.group, name="cohort")
 app.add_typer(dicom.group, name="dicom")
+app.add_typer(models.group, name="models")
 app.add_typer(pipeline.group, name="pipeline")
 app.add_typer(reference.group, name="reference")
 app.add_typer(remote.group, name="remote")

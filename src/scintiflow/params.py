@@ -20,6 +20,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class _Section(BaseModel):
@@ -222,7 +223,6 @@ class EvaluateParams(_Section):
     bm3d: bool
     nlm: bool = True
     trained_baselines: list[Literal["unet", "first_alone"]] = []
-    champion_of: str = ""
     missed_below: Share = 0.5
     invented_above: Positive = 0.3
     unsupported_beyond: Positive = 4.0
@@ -230,6 +230,19 @@ class EvaluateParams(_Section):
     bootstrap_samples: Count
     seed: int
     pictured_patients: Count
+
+
+class FetchChampionParams(_Section):
+    """Whose champion a new model is compared with; must be `register.model_name`."""
+
+    model_name: ModelName
+
+
+GateMetric = Literal[
+    "psnr", "ssim", "deviance", "count_bias", "bone_bias", "lesion_contrast", "lesions_missed", "false_hot_spots",
+    "consistency",
+]  # fmt: skip
+Margins = dict[GateMetric, Annotated[float, Field(ge=0)]]
 
 
 class AblationParams(_Section):
@@ -247,18 +260,33 @@ class AblationArmParams(_Section):
 
 
 class GateRules(_Section):
-    """What a model must reach to become champion. Differences are restored minus baseline."""
+    """What a model must reach to become champion; `docs/reference/gate.md` explains every rule.
+
+    The metrics named in the four mappings are those of `registry.measures`. Every mapping gives a margin in the
+    metric's unit; a paired rule compares the new model with the champion on the same patients.
+    """
 
     smallest_test_patients: Count
+    smallest_lesion_patients: Count
     psnr_gain_over_identity_db: float
     psnr_gain_over_gaussian_db: float
     largest_count_bias: Positive
     largest_bone_bias: Positive
     smallest_lesion_contrast: Share
+    largest_lesion_contrast: Annotated[float, Field(ge=1)]
+    largest_missed_share: Share
+    largest_false_hot_spots: Annotated[float, Field(ge=0)]
+    significance: Annotated[float, Field(gt=0, lt=0.5)]
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    seed: int
+    superiority: Annotated[Margins, Field(min_length=1)]
+    non_inferiority: Annotated[Margins, Field(min_length=1)]
+    subgroups: Annotated[Margins, Field(min_length=1)]
+    worst_patient: Margins
 
 
 class RegisterParams(_Section):
-    model_name: str
+    model_name: ModelName
     gate: GateRules
 
 
@@ -287,11 +315,18 @@ class Params(_Section):
     adapt_sam: AdaptSamParams
     distil_priors: DistilPriorsParams
     train_cascade: TrainCascadeParams
+    fetch_champion: FetchChampionParams
     evaluate: EvaluateParams
     register_: Annotated[RegisterParams, Field(alias="register")]
     restore_real: RestoreRealParams
     tracking: TrackingParams
     ablation: AblationParams = AblationParams(seeds=[1, 2, 3])
+
+    @model_validator(mode="after")
+    def _one_model_name(self) -> "Params":
+        if self.fetch_champion.model_name != self.register_.model_name:
+            raise ValueError("fetch_champion.model_name and register.model_name must be the same")
+        return self
 
     def section(self, stage: str) -> _Section:
         """The section of a stage, by the stage's name."""

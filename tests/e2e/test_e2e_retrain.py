@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from scintiflow.stages.graph import STAGES as STAGE_SPECS
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("Ingest", "Adapt SAM", "Distil", "Train", "Evaluate", "Register", "Restore")
+STAGES = ("Ingest", "Adapt SAM", "Distil", "Train", "Fetch", "Evaluate", "Register", "Restore")
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -81,7 +81,7 @@ def runs(project: Path, experiment: str = "tiny"):
 
 def test_one_command_ends_with_a_registered_model_and_a_report(project):
     log = (project / "first.log").read_text()
-    assert "7 stages ran" in log
+    assert "8 stages ran" in log
     assert re.search(r"Gate: (NOT )?PASSED", log)
     report = project / re.search(r"Report: (\S+)", log)[1]
     page = report.read_text(encoding="utf-8")
@@ -92,7 +92,8 @@ def test_one_command_ends_with_a_registered_model_and_a_report(project):
     client, parents, children = runs(project)
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert {run.info.run_name for run in children} == {
-        "ingest", "adapt_sam", "distil_priors", "train_cascade", "evaluate", "register", "restore_real",
+        "ingest", "adapt_sam", "distil_priors", "train_cascade", "fetch_champion", "evaluate", "register",
+        "restore_real",
     }  # fmt: skip
     assert all(run.info.status == "FINISHED" for run in children)
     versions = client.search_model_versions("name='scintiflow'")
@@ -136,7 +137,7 @@ def test_one_stage_can_be_run_again(project):
     said = scintiflow(project, "retrain", "--profile", "tiny", "--again", "restore_real")
     assert "1 stages ran" in said
     assert "+ Restore the real scan" in said
-    assert said.count("unchanged, reused") == 6
+    assert said.count("unchanged, reused") == 7
     assert "no stage ran again" in scintiflow(project, "retrain", "--profile", "tiny")
 
 
@@ -156,7 +157,7 @@ def test_a_changed_section_reruns_its_stage_and_what_follows(project):
             (found["section"], found["key"], found["old"], found["new"]) for found in planned["changed_params"]
         ]
         assert changed == [("evaluate", "seed", "1", "9")]
-    assert said.count("unchanged, reused") == 4
+    assert said.count("unchanged, reused") == 5
     children = {run.info.run_name for run in runs(project)[2] if run.data.params.get("seed") == "9"}
     assert "evaluate" in children
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import scintiflow.stages.champion_restorer as champion_restorer
 import scintiflow.stages.evaluate as stage
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import Gaussian
@@ -26,12 +27,16 @@ def evaluated(cohort, params, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(stage, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.5)(rapid, k))
     patch.setattr(stage, "checkpoint_sha256", lambda path: "c" * 64)
+    patch.setattr(champion_restorer, "checkpoint_sha256", lambda path: "c" * 64)
+    patch.setattr(champion_restorer, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.0)(rapid, k))
+    champion = {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64}
+    write_json(folder / "champion" / "champion.json", {"champion": champion})
     write_json(folder / "priors" / "priors.json", {"sam": {"provenance": "small SAM, no pretrained weights <b>"}})
     (folder / "cascade").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "cascade" / "curves.png")
     inputs = stage.Inputs(
         dataset=cohort.dataset.folder, sam=folder / "sam", priors=folder / "priors", cascade=folder / "cascade",
-        truth=cohort.truth,
+        champion=folder / "champion", truth=cohort.truth,
     )  # fmt: skip
     quick = params.model_copy(update={"bm3d": False})
     numbers = [stage.run(quick, inputs, stage.Outputs(folder / name), SilentTracker()) for name in ("one", "two")]
@@ -65,6 +70,27 @@ def test_the_gate_can_read_the_summary(evaluated):
         "lesion_contrast",
     ):
         assert gate[name]["low"] <= gate[name]["mean"] <= gate[name]["high"]
+
+
+def test_the_champion_is_rescored_on_the_same_scans(evaluated):
+    folder, _ = evaluated
+    table = pd.read_parquet(folder / "one" / "patients.parquet")
+    scans = {
+        method: set(map(tuple, table.loc[table["method"] == method, ["patient", "study", "view"]].to_numpy()))
+        for method in ("restored", "champion")
+    }
+    assert scans["champion"] == scans["restored"] != set()
+    about = json.loads((folder / "one" / "summary.json").read_text())["about"]["champion"]
+    assert about == {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64, "same_model": False}
+
+
+def test_nobody_or_the_same_weights_give_no_rows_of_a_champion(tmp_path, monkeypatch):
+    monkeypatch.setattr(champion_restorer, "checkpoint_sha256", lambda path: "d" * 64)
+    write_json(tmp_path / "none" / "champion.json", {"champion": None})
+    assert champion_restorer.champion_of(tmp_path / "none", tmp_path) == (None, {})
+    same = {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64}
+    write_json(tmp_path / "same" / "champion.json", {"champion": same})
+    assert champion_restorer.champion_of(tmp_path / "same", tmp_path) == (same | {"same_model": True}, {})
 
 
 class Page(HTMLParser):

@@ -9,7 +9,8 @@ import torch
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import load_params
-from scintiflow.registry.models import CHALLENGER, CHAMPION, load_by_alias, register_model
+from scintiflow.registry.champion import CHALLENGER, CHAMPION
+from scintiflow.registry.models import load_by_alias, load_registered, register_model
 from scintiflow.registry.runs import open_client
 from scintiflow.registry.surroundings import TRACKING_URI
 from scintiflow.restoration.cascade import Cascade
@@ -47,6 +48,12 @@ def test_registered_model_restores_as_before(cascade, tmp_path, monkeypatch):
     assert (found.version, found.uri) == ("1", "models:/toy@champion")
     np.testing.assert_array_equal(restore(rapid, 1.9), before)
     assert not np.allclose(restore(rapid, 1.5), before)
+
+    # the run that registered version 1 still gets it after the alias has moved on
+    open_client().set_registered_model_alias("toy", CHAMPION, "2")
+    assert load_by_alias("toy", CHAMPION)[1].version == "2"
+    assert load_registered("toy", "1", CHAMPION)[1].version == "1"
+    open_client().set_registered_model_alias("toy", CHAMPION, "1")
 
     version = open_client().get_model_version("toy", "1")
     assert version.tags["gate"] == "passed"

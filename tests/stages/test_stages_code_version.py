@@ -45,6 +45,8 @@ def package(tmp_path):
         ("restoration/skd.py", {"train_cascade", "evaluate", "register"}),
         ("sam/prompts.py", {"adapt_sam", "distil_priors", "evaluate"}),
         ("dicom/pairing.py", {"ingest"}),
+        ("registry/gate.py", {"register"}),
+        ("registry/champion.py", {"fetch_champion", "register", "restore_real"}),
         ("evaluation/report.html.j2", {"evaluate", "restore_real"}),
         ("stages/adapt_sam.py", {"adapt_sam"}),
         ("stages/door.py", set()),

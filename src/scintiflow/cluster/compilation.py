@@ -25,7 +25,8 @@ def retrain_arguments(
 ) -> dict[str, str]:
     """Arguments of a run: sections as JSON, source folders with the hash of what is in them.
 
-    `pins` and `registry` are looked up if they are not given.
+    `pins` and `registry` are looked up if they are not given. The champion to beat depends on the work that these
+    arguments describe, so the plan adds it.
     """
     cohorts, truth = (root / SOURCES[name] for name in ("cohorts", "truth"))
     arguments = {

@@ -22,9 +22,9 @@ from scintiflow.cluster.obstacles import Obstacle, find_obstacles
 from scintiflow.cluster.pins import Pin, pin_cohorts, used_cohorts
 from scintiflow.cluster.source_tree import TreeState, tree_state
 from scintiflow.params import Params
+from scintiflow.registry.champion import CHAMPION, NO_CHAMPION, champion_to_beat
 from scintiflow.registry.claims import Attempt, attempts
 from scintiflow.registry.lineage import History, ModelRecord, StageRecord, registry_exists
-from scintiflow.registry.models import CHAMPION
 from scintiflow.registry.runs import existing_registry, kept_params
 from scintiflow.registry.surroundings import EXPERIMENT
 from scintiflow.stages.code_version import code_version
@@ -107,6 +107,10 @@ def make_plan(params: Params, root: Path, again: tuple[str, ...] = (), allow_dir
     lineage = _champion_lineage(history, champion)
     pins = pin_cohorts(used_cohorts(params), root)
     arguments = retrain_arguments(params, root, pins, existing_registry() if registry_exists() else "")
+    key = _work_key(params, arguments)
+    arguments["champion_to_beat"] = (
+        champion_to_beat(params.register_.model_name, key) if registry_exists() else NO_CHAMPION
+    )
     reused = cached_stages(arguments, root, again)
 
     stages: list[StagePlan] = []
@@ -120,7 +124,6 @@ def make_plan(params: Params, root: Path, again: tuple[str, ...] = (), allow_dir
     total = total_cost([stage.cost for stage in stages if stage.runs], history)
     tree = tree_state(root)
     free_bytes = shutil.disk_usage(root).free
-    key = _work_key(params, arguments)
     return Plan(
         champion=champion,
         cohorts=changed_cohorts(_cohorts(lineage), pins) if champion else (),
@@ -188,6 +191,8 @@ def _reasons(
         reasons += [f"cohorts: {', '.join(map(str, changes))}"] if changes else []
     if "truth" in spec.reads and reference.inputs.get("truth") != arguments["truth_sha256"]:
         reasons.append("truth of simulated children")
+    if spec.writes == CHAMPION and not _same_champion(reference, arguments["champion_to_beat"]):
+        reasons.append("another champion to beat")
     changed = section_changes(spec.name, params, reference)
     reasons += [f"params: {', '.join(change.key for change in changed)}"] if changed else []
     code = code_reason(spec.name, reference)
@@ -195,6 +200,11 @@ def _reasons(
     upstream = sorted((b for b, after in edges() if after == spec.name and not reused[b]), key=list(BY_NAME).index)
     reasons += [f"upstream: {', '.join(upstream)}"] if upstream else []
     return tuple(reasons) or ("no result of this work is kept on this machine",)
+
+
+def _same_champion(fetched: StageRecord, to_beat: str) -> bool:
+    version = "0" if to_beat == NO_CHAMPION else to_beat.split(":")[0]
+    return fetched.metrics.get("champion_version") == float(version)
 
 
 def _gate(params: Params, champion: ModelRecord | None) -> tuple[str, ...]:

@@ -131,6 +131,8 @@ def _verdict(entry: dict, better: str) -> str:
 
 def found_by_gate(verdict: dict) -> str:
     """What the gate found, in the unit in which the rule asks."""
+    if verdict.get("shown"):
+        return str(verdict["shown"])
     value = verdict["found"]
     if value is None:
         return "–"

@@ -1,117 +1,168 @@
-"""The gate: may this model become champion? Every rule has a number, a margin and a verdict.
+"""The gate: may this model become champion? Every rule has a number, a margin and a verdict in words.
 
-A number that is missing or not finite fails its rule: what was not measured cannot be let through.
+Two groups of rules. The *absolute* ones hold for every model, the first one too. The *paired* ones compare the new
+model with the champion, both restored and scored by the same code on the same held-out patients. All must pass.
+What is missing or not finite fails its rule: what was not measured cannot be let through.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+
+import pandas as pd
 
 from scintiflow.params import GateRules
+from scintiflow.registry.measures import MEASURES, RESTORED, ROW, Measure, patient_means, rows_of
+from scintiflow.registry.paired_rules import paired_verdicts
+from scintiflow.registry.verdict import ABSOLUTE, PAIRED, Champion, Decision, Verdict, not_measured
+
+NEEDED_COLUMNS = (*ROW, "method", "reference", "age_band", "scanner")
 
 
-@dataclass(frozen=True)
-class GateNumbers:
-    """What was measured on the held-out patients; None where it could not be measured.
+def decide(
+    table: pd.DataFrame,
+    checkpoint_sha256: str,
+    rescored: Champion | None,
+    champion: Champion | None,
+    rules: GateRules,
+) -> Decision:
+    """Hold the per-patient table against the rules.
 
-    Gains are mean paired differences in dB of body PSNR, restored minus baseline. Biases are relative.
-    `lesion_contrast` is the mean recovered share of the true contrast over the patients with known lesions.
+    Args:
+        table: `patients.parquet` of the evaluation (docs/reference/evaluation.md); the new model's rows have the
+            method 'restored', the champion's the method 'champion'.
+        checkpoint_sha256: of the new model's f^IR1.
+        rescored: the champion that this evaluation scored; None if it found none.
+        champion: the registry's champion now; None if there has never been one.
     """
-
-    test_patients: int
-    psnr_gain_over_identity_db: float | None
-    psnr_gain_over_gaussian_db: float | None
-    count_bias: float | None
-    bone_bias: float | None
-    patients_with_lesions: int
-    lesion_contrast: float | None
-
-    @classmethod
-    def from_summary(cls, gate: dict) -> "GateNumbers":
-        """From the `gate` entry of an evaluation's summary.json, see `evaluation.summary.gate_numbers`."""
-
-        def mean(name: str) -> float | None:
-            return gate[name]["mean"] if name in gate else None
-
-        return cls(
-            test_patients=gate["patients"],
-            psnr_gain_over_identity_db=mean("psnr_gain_over_identity_db"),
-            psnr_gain_over_gaussian_db=mean("psnr_gain_over_gaussian_db"),
-            count_bias=mean("count_bias"),
-            bone_bias=mean("bone_bias"),
-            patients_with_lesions=gate["lesion_contrast"]["patients"],
-            lesion_contrast=mean("lesion_contrast"),
-        )
+    missing = [name for name in NEEDED_COLUMNS if name not in table.columns]
+    if missing:
+        asked = f"columns {', '.join(NEEDED_COLUMNS)}"
+        verdict = Verdict(ABSOLUTE, "Table of patients", asked, None, False, f"missing: {', '.join(missing)}")
+        return _decision([verdict], champion)
+    verdicts = list(_absolute(table, rules))
+    if champion is not None or rescored is not None:
+        verdicts += _against_champion(table, checkpoint_sha256, rescored, champion, rules)
+    return _decision(verdicts, champion)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One rule: what was asked, what was found, whether it passed."""
-
-    rule: str
-    asked: str
-    found: float | None
-    passed: bool
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """All verdicts; the model passes only if every rule does."""
-
-    passed: bool
-    verdicts: tuple[Verdict, ...]
-
-    def as_dict(self) -> dict:
-        return asdict(self)
-
-
-def decide(numbers: GateNumbers, rules: GateRules) -> Decision:
-    """Hold the numbers against the rules."""
-    verdicts = [
-        _at_least("Held-out patients", numbers.test_patients, rules.smallest_test_patients, ""),
-        _at_least(
-            "PSNR gain over the rapid scan",
-            numbers.psnr_gain_over_identity_db,
-            rules.psnr_gain_over_identity_db,
-            " dB",
-        ),
-        _at_least(
-            "PSNR gain over the best Gaussian filter",
-            numbers.psnr_gain_over_gaussian_db,
-            rules.psnr_gain_over_gaussian_db,
-            " dB",
-        ),
-        _within("Bias of whole-body counts", numbers.count_bias, rules.largest_count_bias),
-        _within("Bias of bone counts", numbers.bone_bias, rules.largest_bone_bias),
-    ]
-    contrast_rule = "Recovered lesion contrast"
-    asked = f"at least {rules.smallest_lesion_contrast:g}"
-    if numbers.patients_with_lesions == 0:
-        verdicts.append(Verdict(contrast_rule, asked, None, False, "no lesion is known in the held-out patients"))
-    else:
-        note = f"{numbers.patients_with_lesions} patients with known lesions"
-        found = _finite(numbers.lesion_contrast)
-        passed = found is not None and found >= rules.smallest_lesion_contrast
-        verdicts.append(Verdict(contrast_rule, asked, found, passed, note))
-    return Decision(all(verdict.passed for verdict in verdicts), tuple(verdicts))
-
-
-def _at_least(rule: str, value: float | None, smallest: float, unit: str) -> Verdict:
-    found = _finite(value)
-    return Verdict(
-        rule, f"at least {smallest:g}{unit}", found, found is not None and found >= smallest, _absent(found)
+def _decision(verdicts: list[Verdict], champion: Champion | None) -> Decision:
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    against = (
+        f"Compared with the champion, version {champion.version}, on the same held-out patients."
+        if champion
+        else "There is no champion yet: only the absolute rules were asked."
     )
+    outcome = (
+        f"All {len(verdicts)} rules passed."
+        if not failed
+        else f"{len(failed)} of {len(verdicts)} rules did not pass: this model may not become champion."
+    )
+    return Decision(not failed, f"{outcome} {against}", champion, tuple(verdicts))
 
 
-def _within(rule: str, value: float | None, largest: float) -> Verdict:
-    found = _finite(value)
-    passed = found is not None and abs(found) <= largest
-    return Verdict(rule, f"within {largest:.1%} of zero", found, passed, _absent(found))
+def _absolute(table: pd.DataFrame, rules: GateRules) -> Iterator[Verdict]:
+    patients = rows_of(table, RESTORED).index.get_level_values("patient").nunique()
+    yield _at_least("Held-out patients", patients, rules.smallest_test_patients)
+    with_lesions = _patients_with_lesions(table)
+    yield _at_least("Held-out patients with known lesions", with_lesions, rules.smallest_lesion_patients)
+    yield _gain_over(table, "identity", "the rapid scan", rules.psnr_gain_over_identity_db)
+    yield _gain_over(table, "gaussian", "the best Gaussian filter", rules.psnr_gain_over_gaussian_db)
+    for name, rule, asked, low, high in (
+        (
+            "count_bias", "Bias of whole-body counts", f"within {rules.largest_count_bias:.1%} of zero",
+            -rules.largest_count_bias, rules.largest_count_bias,
+        ),
+        (
+            "bone_bias", "Bias of bone counts", f"within {rules.largest_bone_bias:.1%} of zero",
+            -rules.largest_bone_bias, rules.largest_bone_bias,
+        ),
+        (
+            "lesion_contrast", "Recovered lesion contrast",
+            f"{rules.smallest_lesion_contrast:g} to {rules.largest_lesion_contrast:g} of the true contrast",
+            rules.smallest_lesion_contrast, rules.largest_lesion_contrast,
+        ),
+        (
+            "false_hot_spots", "Invented lesions per view", f"at most {rules.largest_false_hot_spots:g}",
+            0.0, rules.largest_false_hot_spots,
+        ),
+    ):  # fmt: skip
+        yield _mean_verdict(table, MEASURES[name], rule, asked, low, high)
+    yield _missed_share(table, rules)
 
 
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+def _gain_over(table: pd.DataFrame, baseline: str, words: str, smallest: float) -> Verdict:
+    rule, asked, psnr = f"PSNR gain over {words}", f"at least {smallest:g} dB", MEASURES["psnr"]
+    ours, theirs = (patient_means(table, method, psnr) for method in (RESTORED, baseline))
+    if ours is None or theirs is None or ours[1] or theirs[1] or not ours[0].index.equals(theirs[0].index):
+        return not_measured(ABSOLUTE, rule, asked)
+    gain = float((ours[0] - theirs[0]).mean())
+    return _verdict(rule, asked, gain, smallest, math.inf, f"mean of {len(ours[0])} patients", psnr.shown(gain))
 
 
-def _absent(found: float | None) -> str:
-    return "" if found is not None else "not measured, and so not passed"
+def _mean_verdict(table: pd.DataFrame, measure: Measure, rule: str, asked: str, low: float, high: float) -> Verdict:
+    found = patient_means(table, RESTORED, measure)
+    if found is None:
+        return not_measured(ABSOLUTE, rule, asked)
+    values, unmeasured = found
+    if unmeasured:
+        return not_measured(ABSOLUTE, rule, asked, f"no number in {unmeasured} of the rows that should have one")
+    if values.empty:
+        return not_measured(ABSOLUTE, rule, asked)
+    mean = float(values.mean())
+    shown = measure.shown(mean, signed=mean < 0)
+    return _verdict(rule, asked, mean, low, high, f"mean of {len(values)} patients", shown)
+
+
+def _missed_share(table: pd.DataFrame, rules: GateRules) -> Verdict:
+    """Of all known lesions: a patient with many must not be hidden by many with one."""
+    rule, asked = "Missed lesions", f"at most {rules.largest_missed_share:.1%} of the known"
+    rows = rows_of(table, RESTORED)
+    if not {"lesions", "lesions_missed"} <= set(rows.columns):
+        return not_measured(ABSOLUTE, rule, asked)
+    known, missed = float(rows["lesions"].sum(skipna=False)), float(rows["lesions_missed"].sum(skipna=False))
+    if not (math.isfinite(known) and math.isfinite(missed) and known > 0):
+        return not_measured(ABSOLUTE, rule, asked)
+    share = missed / known
+    return _verdict(rule, asked, share, 0.0, rules.largest_missed_share, f"{missed:g} of {known:g}", f"{share:.1%}")
+
+
+def _patients_with_lesions(table: pd.DataFrame) -> float:
+    rows = rows_of(table, RESTORED)
+    if "lesions" not in rows.columns:
+        return math.nan
+    return float((rows["lesions"].groupby(level="patient").sum() > 0).sum())
+
+
+def _at_least(rule: str, found: float, smallest: float) -> Verdict:
+    return _verdict(rule, f"at least {smallest:g}", found, smallest, math.inf)
+
+
+def _verdict(
+    rule: str, asked: str, found: float, low: float, high: float, note: str = "", shown: str = ""
+) -> Verdict:
+    if not math.isfinite(found):
+        return not_measured(ABSOLUTE, rule, asked)
+    return Verdict(ABSOLUTE, rule, asked, float(found), bool(low <= found <= high), note, shown)
+
+
+def _against_champion(
+    table: pd.DataFrame,
+    checkpoint_sha256: str,
+    rescored: Champion | None,
+    champion: Champion | None,
+    rules: GateRules,
+) -> Iterator[Verdict]:
+    rule, asked = "The champion that was rescored", "is the registry's champion now"
+    same = rescored is not None and champion is not None
+    same = same and rescored.checkpoint_sha256 == champion.checkpoint_sha256  # type: ignore[union-attr]
+    note = "" if same else f"rescored: {_named(rescored)}; champion now: {_named(champion)}; evaluate again"
+    yield Verdict(PAIRED, rule, asked, None, same, note)
+    if champion is not None and champion.checkpoint_sha256 == checkpoint_sha256:
+        note = "the weights are the champion's, byte for byte: there is nothing to promote"
+        yield Verdict(PAIRED, "Another model than the champion", "other weights", None, False, note)
+        return
+    yield from paired_verdicts(table, rules)
+
+
+def _named(champion: Champion | None) -> str:
+    return "none" if champion is None else f"version {champion.version} ({champion.checkpoint_sha256[:8]})"

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-from mlflow.exceptions import MlflowException
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 import scintiflow
 from scintiflow.errors import ScintiflowError
+from scintiflow.registry.champion import CASCADE, CHECKPOINT_TAG, version_by_alias
 from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+Restore = Callable[[np.ndarray, float], np.ndarray]
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
-CHECKPOINT_TAG = "cascade_sha256"
 RUNTIME_PACKAGES = (
     "mlflow",
     "numpy",
@@ -57,13 +57,14 @@ def signature() -> ModelSignature:
 
 
 def register_model(
-    tracker: Tracker, name: str, alias: str, inference_files: Path, tags: dict[str, str]
+    tracker: Tracker, name: str, alias: str, inference_files: Path, tags: dict[str, str], card: str = ""
 ) -> RegisteredModel:
     """Log the files that inference needs as a pyfunc, register a version and set its alias.
 
     Args:
         tracker: of the stage; its MLflow run gets the model, else a run of its own is made.
         inference_files: folder that `load_restorer` can open: f^IR1 alone.
+        card: markdown that the version's page shows.
     """
     package = Path(scintiflow.__file__).parent
     client = open_client()
@@ -75,39 +76,53 @@ def register_model(
         logged = mlflow.pyfunc.log_model(
             name="restoration",
             python_model=str(package / "registry" / "pyfunc_model.py"),
-            artifacts={"cascade": str(inference_files)},
+            artifacts={CASCADE: str(inference_files)},
             code_paths=[str(package)],
             signature=signature(),
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in RUNTIME_PACKAGES],
         )
     registered = mlflow.register_model(logged.model_uri, name, tags=tags | {"git_sha": git_sha()})
+    if card:
+        client.update_model_version(name, registered.version, card)
     client.set_registered_model_alias(name, alias, registered.version)
     return RegisteredModel(name, str(registered.version), alias, run_id, tags.get(CHECKPOINT_TAG, ""))
 
 
-def load_by_alias(name: str, alias: str) -> tuple[Callable[[np.ndarray, float], np.ndarray], RegisteredModel]:
+def load_by_alias(name: str, alias: str) -> tuple[Restore, RegisteredModel]:
     """The restorer of a registered version, loaded from MLflow, and what it is.
 
     Raises ScintiflowError when the registry has no such alias.
     """
-    client = open_client()
-    try:
-        found = client.get_model_version_by_alias(name, alias)
-    except MlflowException:
+    found = version_by_alias(open_client(), name, alias)
+    if found is None:
         raise ScintiflowError(
             f"the registry has no model with the alias '{alias}'",
             where=f"models:/{name}@{alias}",
             remedy="Run `make run`, or name an existing model and alias",
-        ) from None
-    model = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+        )
+    return _loaded(found, alias)
+
+
+def load_registered(name: str, version: str, alias: str) -> tuple[Restore, RegisteredModel]:
+    """The version that a run has just registered, through its alias; by its number if the alias has moved on."""
+    client = open_client()
+    found = version_by_alias(client, name, alias)
+    if found is None or str(found.version) != version:
+        found = client.get_model_version(name, version)
+    return _loaded(found, alias)
+
+
+def _loaded(found: ModelVersion, alias: str) -> tuple[Restore, RegisteredModel]:
+    # by number: the alias was read once, and may move before the files are
+    model = mlflow.pyfunc.load_model(f"models:/{found.name}/{found.version}")
 
     def restore(rapid: np.ndarray, count_ratio: float) -> np.ndarray:
         batch = np.asarray(rapid, np.float32)[None]
         return np.asarray(model.predict(batch, params={"count_ratio": float(count_ratio)}))[0]
 
     checkpoint = found.tags.get(CHECKPOINT_TAG, "")
-    return restore, RegisteredModel(name, str(found.version), alias, found.run_id or "", checkpoint)
+    return restore, RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint)
 
 
 def tag_version(name: str, version: str, tags: dict[str, str]) -> None:

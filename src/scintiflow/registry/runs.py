@@ -21,6 +21,7 @@ from scintiflow.registry.surroundings import Surroundings, git_sha, surroundings
 PIPELINE_RUN_TAG = "scintiflow.pipeline_run"
 STAGE_TAG = "scintiflow.stage"
 PARENT_TAG = "mlflow.parentRunId"
+KIND_TAG = "mlflow.experimentKind"
 LONGEST_VALUE = 500
 LONGEST_DIGEST = 32  # MLflow allows 36 characters
 
@@ -29,15 +30,15 @@ class MlflowTracker:
     """Sends what a stage tells to its MLflow run. Numbers that are not finite are left out."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client, self.run_id = client, run_id
+        self.client, self.run_id = client, run_id
 
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
         now = int(time.time() * 1000)
         known = [Metric(name, float(value), now, step or 0) for name, value in values.items() if math.isfinite(value)]
-        self._client.log_batch(self.run_id, metrics=known)
+        self.client.log_batch(self.run_id, metrics=known)
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        self._client.log_artifact(self.run_id, str(path), folder or None)
+        self.client.log_artifact(self.run_id, str(path), folder or None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class StageRun:
 def open_client(where: Surroundings | None = None) -> MlflowClient:
     """A client for the tracking server; also tells MLflow's fluent functions where it is."""
     where = where or surroundings()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # hundreds of lines in a log
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # what it says of its tables helps no one here
     mlflow.set_tracking_uri(where.tracking_uri)
     mlflow.set_registry_uri(where.tracking_uri)
@@ -73,13 +74,20 @@ def experiment_id(client: MlflowClient, where: Surroundings) -> str:
         found = client.get_experiment_by_name(where.experiment)
         if found is not None:
             return found.experiment_id
-        return client.create_experiment(where.experiment, artifact_location=where.artifact_root)
+        return create_experiment(client, where.experiment, where.artifact_root)
     except MlflowException as error:
         raise ScintiflowError(
             f"MLflow does not answer ({error.error_code})",
             where=where.tracking_uri.split("@")[-1],
             remedy="Check MLFLOW_TRACKING_URI and that the server runs",
         ) from None
+
+
+def create_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:
+    """A new experiment that MLflow shows as one of training runs, not of conversations with a language model."""
+    return client.create_experiment(
+        name, artifact_location=artifact_root, tags={KIND_TAG: "custom_model_development"}
+    )
 
 
 def registry_identity() -> str:

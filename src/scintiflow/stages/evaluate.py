@@ -27,7 +27,6 @@ import pandas as pd
 from scintiflow import __version__
 from scintiflow.dataset.manifest import MANIFEST, Dataset
 from scintiflow.dataset.priors import INDEX
-from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import (
     AnscombeBm3d,
     Gaussian,
@@ -58,9 +57,9 @@ from scintiflow.evaluation.trained_baselines import NOT_TRAINED, train_baseline
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
-from scintiflow.registry.models import CHAMPION, load_by_alias
 from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer
 from scintiflow.restoration.variants import BASELINES
+from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
@@ -73,6 +72,7 @@ class Inputs:
     sam: Path
     priors: Path
     cascade: Path
+    champion: Path
     truth: Path
 
 
@@ -146,19 +146,10 @@ def _restorers(
     folder = outputs.checkpoints or outputs.evaluation.with_name(f"{outputs.evaluation.name}.checkpoint")
     for name in params.trained_baselines:
         restorers[name] = train_baseline(name, dataset, inputs.priors, inputs.cascade, folder)
-    if not params.champion_of:
-        return restorers, None, absent | {CHAMPION: "switched off (evaluate.champion_of is '')"}
-    try:
-        restorers[CHAMPION], registered = load_by_alias(params.champion_of, CHAMPION)
-    except ScintiflowError:
-        return restorers, None, absent | {CHAMPION: f"no champion of '{params.champion_of}' is registered yet"}
-    champion = {
-        "name": registered.name,
-        "version": registered.version,
-        "checkpoint_sha256": registered.checkpoint_sha256,
-        "same_model": registered.checkpoint_sha256 == checkpoint_sha256(inputs.cascade),
-    }
-    return restorers, champion, absent
+    champion, restorer = champion_of(inputs.champion, inputs.cascade)
+    if not restorer:
+        absent[CHAMPION] = "there is none yet" if champion is None else "it is this very model"
+    return restorers | restorer, champion, absent
 
 
 def _write_tables(scores: Scores, patients: pd.DataFrame, folder: Path) -> None:

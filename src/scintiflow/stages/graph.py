@@ -31,10 +31,11 @@ STAGES = (
     StageSpec("adapt_sam", "Adapt SAM", reads=("dataset", "truth"), writes="sam"),
     StageSpec("distil_priors", "Distil semantic priors", reads=("dataset", "sam"), writes="priors"),
     StageSpec("train_cascade", "Train the cascade", reads=("dataset", "priors"), writes="cascade"),
+    StageSpec("fetch_champion", "Fetch the champion", reads=(), writes="champion"),
     StageSpec(
         "evaluate",
         "Evaluate on held-out patients",
-        reads=("dataset", "sam", "priors", "cascade", "truth"),
+        reads=("dataset", "sam", "priors", "cascade", "champion", "truth"),
         writes="evaluation",
     ),
     StageSpec("register", "Register the model", reads=("cascade", "evaluation"), writes="registration"),

@@ -1,17 +1,39 @@
-"""Stage register: the gate decides, the model becomes a version with an alias, the decision is kept."""
+"""Stage register: the gate decides, the model becomes a version with an alias, the decision is kept for ever.
 
-import json
+The folder `registration` holds `registration.json` (the version and its alias), `decision.json` and `decision.html`
+(every rule with its number) and `model_card.md`.
+"""
+
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import RegisterParams
-from scintiflow.registry.gate import GateNumbers, decide
-from scintiflow.registry.models import CHALLENGER, CHAMPION, CHECKPOINT_TAG, REGISTRATION, register_model
+from scintiflow.registry.card import Lineage, model_card, short_card
+from scintiflow.registry.champion import (
+    CHALLENGER,
+    CHAMPION,
+    CHECKPOINT_TAG,
+    COMPARED_TAG,
+    current_champion,
+    identity,
+)
+from scintiflow.registry.decision_page import render_decision
+from scintiflow.registry.gate import decide
+from scintiflow.registry.models import REGISTRATION, RegisteredModel, register_model
+from scintiflow.registry.promotion import DECISION_TAG, REPORT_TAG, Papers, settle_by_gate
+from scintiflow.registry.review import publish_review
+from scintiflow.registry.surroundings import git_sha, surroundings
+from scintiflow.registry.verdict import Champion
 from scintiflow.restoration.restorer import DESCRIPTION, FIRST
 from scintiflow.tracking import Tracker
+
+DECISION, PAGE, CARD = "decision.json", "decision.html", "model_card.md"
 
 
 @dataclass(frozen=True)
@@ -28,34 +50,90 @@ class Outputs:
 def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
     """Register f^IR1 as a new version of `params.model_name`: champion if every rule passed, else challenger.
 
-    Returns the report: the version, the number of rules and how many passed.
+    Returns the report: the version, the number of rules and how many passed, whether all did.
     """
-    numbers = GateNumbers.from_summary(read_json(inputs.evaluation / "summary.json")["gate"])
-    decision = decide(numbers, params.gate)
-    alias = CHAMPION if decision.passed else CHALLENGER
-    tags = {
-        "gate": "passed" if decision.passed else "not passed",
-        CHECKPOINT_TAG: sha256_file(inputs.cascade / FIRST),
-        "evaluation_report_sha256": sha256_file(inputs.evaluation / "report.html"),
-        "decision": json.dumps(decision.as_dict())[:4000],
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        for name in (FIRST, DESCRIPTION):
-            shutil.copyfile(inputs.cascade / name, Path(folder) / name)
-        model = register_model(tracker, params.model_name, alias, Path(folder), tags)
+    table = pd.read_parquet(inputs.evaluation / "patients.parquet")
+    summary, description = read_json(inputs.evaluation / "summary.json"), read_json(inputs.cascade / DESCRIPTION)
+    checkpoint = sha256_file(inputs.cascade / FIRST)
+    rescored = _champion_in(summary)
+    decision = decide(table, checkpoint, rescored, current_champion(params.model_name), params.gate)
+    lineage = _lineage(summary, description, checkpoint, inputs.evaluation, rescored)
 
-    with whole_folder(outputs.registration) as partial:
+    with whole_folder(outputs.registration) as folder:
+        write_json(folder / DECISION, decision.as_dict())
+        render_decision(decision, f"Gate: a new version of {params.model_name}", list(lineage.pairs), folder / PAGE)
+        (folder / CARD).write_text(model_card(summary, table, description, decision, lineage), encoding="utf-8")
+        papers = Papers(sha256_file(inputs.evaluation / "report.html"), sha256_file(folder / DECISION))
+        tags = {
+            "gate": "passed" if decision.passed else "not passed",
+            CHECKPOINT_TAG: checkpoint,
+            REPORT_TAG: papers.report_sha256,
+            DECISION_TAG: papers.decision_sha256,
+            COMPARED_TAG: identity(rescored),
+            "pipeline_run": surroundings().pipeline_run,
+            "training_set_sha256": str(description.get("training_set_sha256", "")),
+        }
+        card = short_card(summary, table, description, decision, lineage)
+        model = _register(params.model_name, inputs.cascade, tags, card, tracker)
+        settle_by_gate(model, decision, papers)
+        alias = CHAMPION if decision.passed else CHALLENGER
         write_json(
-            partial / REGISTRATION,
+            folder / REGISTRATION,
             {
                 "name": model.name,
                 "version": model.version,
-                "alias": model.alias,
+                "alias": alias,
                 "run_id": model.run_id,
                 "cascade_sha256": model.checkpoint_sha256,
                 "decision": decision.as_dict(),
             },
         )
-    tracker.artifact(outputs.registration / REGISTRATION)
+    kept = [outputs.registration / name for name in (PAGE, DECISION, CARD, REGISTRATION)]
+    for path in kept:
+        tracker.artifact(path, "gate")
+    data_sha256 = str(dict(summary["about"]["facts"]).get("Data set (SHA-256)", checkpoint))
+    publish_review(tracker, table, decision, model, inputs.evaluation, kept, data_sha256)
     passed = sum(verdict.passed for verdict in decision.verdicts)
-    return {"model_version": float(model.version), "rules": len(decision.verdicts), "rules_passed": passed}
+    return {
+        "model_version": float(model.version),
+        "rules": len(decision.verdicts),
+        "rules_passed": passed,
+        "gate_passed": float(decision.passed),
+    }
+
+
+def _register(name: str, cascade: Path, tags: dict[str, str], card: str, tracker: Tracker) -> RegisteredModel:
+    """As challenger: only a logged decision moves the alias 'champion'."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "cascade"
+        folder.mkdir()
+        for file in (FIRST, DESCRIPTION):
+            shutil.copyfile(cascade / file, folder / file)
+        return register_model(tracker, name, CHALLENGER, folder, tags, card)
+
+
+def _champion_in(summary: dict[str, Any]) -> Champion | None:
+    """Whom the evaluation scored beside the new model."""
+    found = summary["about"].get("champion")
+    return None if found is None else Champion(found["name"], str(found["version"]), found["checkpoint_sha256"])
+
+
+def _lineage(
+    summary: dict[str, Any], description: dict[str, Any], checkpoint: str, evaluation: Path, rescored: Champion | None
+) -> Lineage:
+    facts = {str(label): str(value) for label, value in summary["about"]["facts"]}
+    teacher = facts.get("Segment Anything", "not stated")
+    against = "none" if rescored is None else f"version {rescored.version}, {rescored.checkpoint_sha256}"
+    return Lineage(
+        (
+            ("weights f^IR1 (SHA-256)", checkpoint),
+            ("teacher, Segment Anything", teacher),
+            ("training set (SHA-256)", str(description.get("training_set_sha256", "unknown"))),
+            ("evaluated data set (SHA-256)", facts.get("Data set (SHA-256)", "unknown")),
+            ("training parameters (SHA-256)", str(description.get("params_sha256", "unknown"))),
+            ("evaluation report (SHA-256)", sha256_file(evaluation / "report.html")),
+            ("champion it was compared with", against),
+            ("code (git)", git_sha()),
+            ("pipeline run", surroundings().pipeline_run),
+        )
+    )

@@ -32,7 +32,7 @@ from scintiflow.evaluation.summary import RESTORED
 from scintiflow.files import read_json, whole_folder
 from scintiflow.params import RestoreRealParams
 from scintiflow.progress import track
-from scintiflow.registry.models import REGISTRATION, load_by_alias
+from scintiflow.registry.models import REGISTRATION, load_registered
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
@@ -57,7 +57,7 @@ def run(params: RestoreRealParams, inputs: Inputs, outputs: Outputs, tracker: Tr
     counts (dB) and the count bias. Raises ScintiflowError if a named cohort has no such scan.
     """
     registration = read_json(inputs.registration / REGISTRATION)
-    restore, model = load_by_alias(registration["name"], registration["alias"])
+    restore, model = load_registered(registration["name"], registration["version"], registration["alias"])
     identity = ModelIdentity(model.name, model.version, model.checkpoint_sha256)
     summary = read_json(inputs.evaluation / SUMMARY)
     restorers: dict[str, Restorer] = {
