@@ -51,7 +51,6 @@ def test_ten_trainings_become_one_table_and_nothing_runs_twice(project):
     assert set(found["seeds"]) == {2}
     first = found[(found["network"] == "first") & (found["metric"] == "psnr_truth")].set_index("arm")["mean"]
     assert first["none"] == first["spi"]  # by construction
-    assert first["spi_skd"] != first["none"]
     second = found[(found["network"] == "second") & (found["metric"] == "psnr_truth")].set_index("arm")["mean"]
     assert second["spi"] != second["none"]
     assert second["unadapted"] != second["spi_skd_scm"]

@@ -103,6 +103,12 @@ def real_cohort(tmp_path_factory) -> Cohort:
     return build_cohort(tmp_path_factory.mktemp("real"), {"validation": 1, "test": 2}, with_truth=False)
 
 
+@pytest.fixture
+def draw_anatomy():
+    """The function that draws a child of these cohorts, by the generator [7, number of the child]."""
+    return anatomy
+
+
 @pytest.fixture(scope="session")
 def params() -> EvaluateParams:
     return EvaluateParams(

@@ -23,7 +23,7 @@ def scores() -> pd.DataFrame:
         {
             "patient": f"p{patient}", "view": view, "method": method, "arm": arm, "seed": seed,
             "psnr_truth": skill[patient] + GAIN[arm] + luck[arm, seed] + noise[patient] * (method == "second"),
-            "lesions_missed": 1 + (arm == "none"), "mse_corrected": 0.5,
+            "lesions_missed": 1 + (arm == "none"), "mse_corrected": 0.5, "distillation_active_share": 0.25 * seed,
         }
         for arm in GAIN for seed in SEEDS for patient in range(PATIENTS) for view in ("a", "b")
         for method in ("first", "second")
@@ -79,7 +79,8 @@ def test_markdown_and_picture(table, params, tmp_path):
         assert f"| {name} |" in text
     assert "nan" not in text.lower().replace("mean", "")
     assert "equal by construction" in text
-    assert text.count("|---") == 2 * (1 + 3 + 3)
+    assert text.count("|---") == 2 * (1 + 3 + 4)
+    assert "| 50 | 3 | 12 |" in text  # f^IR2 taught at half of the validations, three seeds, twelve patients
     draw_ablation(table, tmp_path / "ablation.png")
     with Image.open(tmp_path / "ablation.png") as picture:
         assert picture.width > 500

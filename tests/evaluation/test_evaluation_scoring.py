@@ -175,3 +175,31 @@ def test_a_patient_counts_once_however_many_views_it_has(params):
 def test_age_bands(years, band):
     assert age_band(years) == band
     assert age_band(math.nan) == "age unknown"
+
+
+def test_real_children_are_held_against_the_hot_spots_of_their_standard_scan(
+    real_cohort, draw_anatomy, params, tmp_path
+):
+    dataset = real_cohort.dataset
+    for number, row in enumerate(dataset.rows("test"), start=1):  # the first child validates
+        _, masks, _ = draw_anatomy(np.random.default_rng([7, number]))
+        both = np.repeat(masks[:, :1].astype(np.uint8) * 255, 2, axis=1)
+        both[:, 1] = both[:, 0, :, ::-1]
+        save_prior(tmp_path / f"{row['study']}.npz", Prior(both, both))
+
+    def inventing(rapid, ratio):
+        estimate = Gaussian(1.0)(rapid, ratio)
+        estimate[:, 30:33, 34:38] += 25.0  # in the spine, far from every lesion
+        return estimate
+
+    restorers = {"gaussian": Gaussian(1.0), "flattening": Gaussian(9.0), "inventing": inventing}
+    table = score_dataset(dataset, "test", restorers, real_cohort.truth, tmp_path, params, workers=1)
+    assert set(table["regions_from"]) == {"prior"}
+    assert (table["lesions"] >= 1).all()  # each of these children has a lesion that its standard scan shows
+    assert table["lesion_contrast"].isna().all()  # nobody knows the true contrast
+    missed, invented = (table.groupby("method")[name].sum() for name in ("lesions_missed", "false_hot_spots"))
+    assert missed["gaussian"] < missed["flattening"]
+    assert invented["inventing"] >= invented["gaussian"] + len(table) / 3
+    assert table[["added_blur_mm", "consistency_z", "bone_bias"]].notna().all(axis=None)
+    blur = table.groupby("method")["added_blur_mm"].mean()
+    assert blur["flattening"] > blur["gaussian"]

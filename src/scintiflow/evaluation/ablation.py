@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scintiflow.evaluation.definitions import METRICS
 from scintiflow.evaluation.report_tables import shown
@@ -21,7 +22,7 @@ from scintiflow.params import EvaluateParams
 
 SCORES = "scores.parquet"
 CSV, MARKDOWN, PICTURE = "ablation.csv", "ablation.md", "ablation.png"
-ARM, SEED = "arm", "seed"
+ARM, SEED, ACTIVE = "arm", "seed", "distillation_active_share"
 FIRST, SECOND = "first", "second"
 NONE = "none"
 NAMES = {
@@ -40,7 +41,8 @@ DRAWN = ("psnr_truth", "psnr_corrected", "lesion_contrast", "false_hot_spots")
 NOTE = (
     "Mean over held-out patients, [95% bootstrap interval over patients], ± standard deviation between the means of "
     "the seeds; then the paired gain over the first row. Without SKD and SCM nothing flows from f^IR2 back to f^IR1, "
-    "so the first two rows of f^IR1 are equal by construction. f^IR2 does not run at inference."
+    "so the first two rows of f^IR1 are equal by construction; rows with SKD equal them as well where f^IR2 was "
+    "never better than f^IR1 on validation and so never taught. f^IR2 does not run at inference."
 )
 
 
@@ -48,11 +50,13 @@ def ablation_table(scores: pd.DataFrame, params: EvaluateParams) -> pd.DataFrame
     """One line for each network, arm and metric that is known.
 
     Args:
-        scores: rows of `score_dataset` for the methods 'first' and 'second' with the columns `arm` and `seed`.
+        scores: rows of `score_dataset` for the methods 'first' and 'second' with the columns `arm`, `seed` and
+            `distillation_active_share`.
 
     Returns:
         `network`, `arm`, `metric`, `mean`, `low`, `high`, `seeds`, `seed_sd` (NaN for one seed), `patients`, and
-        `gain`, `gain_low`, `gain_high` over the arm 'none', paired by patient (NaN for that arm itself).
+        `gain`, `gain_low`, `gain_high` over the arm 'none', paired by patient (NaN for that arm itself), and
+        `distillation_active_share`, in what share of the validations f^IR2 was good enough to teach.
     """
     lines = []
     for network in NETWORKS:
@@ -68,6 +72,7 @@ def ablation_table(scores: pd.DataFrame, params: EvaluateParams) -> pd.DataFrame
                     values[arm], params, metric
                 )
                 seeds = own.loc[own[ARM] == arm, SEED].unique()
+                line[ACTIVE] = float(own.loc[own[ARM] == arm, ACTIVE].mean())
                 line |= {"seeds": len(seeds), "seed_sd": _seed_sd(own[own[ARM] == arm], network, metric, params)}
                 gain = paired_difference(tidy, arm, NONE, metric, params) if arm != NONE and NONE in arms else {}
                 line |= {name: gain.get(key) for name, key in _GAINS}
@@ -86,20 +91,27 @@ def markdown(table: pd.DataFrame, params: EvaluateParams) -> str:
         if not metrics:
             continue
         lead = metrics[0]
-        heads = ["arm", *(_head(metric) for metric in metrics), f"gain in {METRICS[lead].name}", "seeds", "patients"]
+        heads = [
+            "arm",
+            *(_head(metric) for metric in metrics),
+            f"gain in {METRICS[lead].name}",
+            "f^IR2 taught, %",
+            "seeds",
+            "patients",
+        ]
         lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for arm in dict.fromkeys(own["arm"]):
             by_metric = own[own["arm"] == arm].set_index("metric")
             cells = [NAMES[arm], *(_cell(by_metric.loc[metric], metric) for metric in metrics)]
             first = by_metric.loc[lead]
-            cells += [_gain(first, lead), str(first["seeds"]), str(first["patients"])]
+            cells += [_gain(first, lead), f"{100 * first[ACTIVE]:.0f}", str(first["seeds"]), str(first["patients"])]
             lines.append("| " + " | ".join(cells) + " |")
         parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
 def draw_ablation(table: pd.DataFrame, path: Path) -> None:
-    """Means with intervals, arms from top to bottom, one panel for each of the main metrics."""
+    """Paired differences to the arm 'none' with intervals, arms from top to bottom, a panel for each main metric."""
     metrics = [metric for metric in DRAWN if (table["metric"] == metric).any()]
     figure = Figure(figsize=(3.1 * len(metrics) + 2.6, 3.6), dpi=110, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
@@ -110,15 +122,20 @@ def draw_ablation(table: pd.DataFrame, path: Path) -> None:
         for offset, (network, colour) in zip((-0.13, 0.13), ((FIRST, "#1f5f99"), (SECOND, "#b26a00")), strict=True):
             own = table[(table["network"] == network) & (table["metric"] == metric)].set_index("arm")
             places = [place for place, arm in enumerate(arms) if arm in own.index]
-            means = np.array([own.at[arms[place], "mean"] for place in places]) * scale
-            ends = np.array([[own.at[arms[place], end] for place in places] for end in ("low", "high")]) * scale
-            reach = np.nan_to_num(np.abs(ends - means))
+            found = [[own.at[arms[place], name] for place in places] for name, _ in _GAINS]
+            gains, *ends = np.nan_to_num(np.array(found, dtype=np.float64)) * scale  # none over none is zero
+            reach = np.abs(np.array(ends) - gains)
             panel.errorbar(
-                means, np.array(places) + offset, xerr=reach, fmt="o", color=colour, markersize=5, capsize=3,
+                gains, np.array(places) + offset, xerr=reach, fmt="o", color=colour, markersize=5, capsize=3,
                 label=NETWORKS[network],
             )  # fmt: skip
         unit = f", {METRICS[metric].unit}" if METRICS[metric].unit else ""
-        panel.set_xlabel(f"{METRICS[metric].name}{unit}", fontsize=8)
+        better = {"higher": "more is better", "lower": "less is better"}.get(
+            METRICS[metric].better, "its mean should be 1"
+        )
+        panel.set_xlabel(f"difference in {METRICS[metric].name}{unit}\n({better})", fontsize=8)
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.axvline(0, color="0.5", linewidth=0.8)
         panel.tick_params(labelsize=8)
         panel.grid(axis="x", color="0.9")
         panel.spines[["top", "right"]].set_visible(False)

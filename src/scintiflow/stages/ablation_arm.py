@@ -13,7 +13,7 @@ import numpy as np
 from scintiflow.counts import counts_sha256
 from scintiflow.dataset.manifest import Dataset
 from scintiflow.dataset.priors import load_prior
-from scintiflow.evaluation.ablation import ARM, FIRST, SCORES, SECOND, SEED
+from scintiflow.evaluation.ablation import ACTIVE, ARM, FIRST, SCORES, SECOND, SEED
 from scintiflow.evaluation.baselines import Restorer
 from scintiflow.evaluation.scoring import score_dataset
 from scintiflow.files import whole_folder
@@ -43,7 +43,8 @@ class Outputs:
 
 
 def run(params: AblationArmParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
-    """Write `scores.parquet`: the columns of `patients.parquet`, the arm and the seed; methods 'first', 'second'.
+    """Write `scores.parquet`: the columns of `patients.parquet`, the arm, the seed and in what share of the
+    validations f^IR2 taught; methods 'first', 'second'.
 
     Returns what training reports, and mean PSNR of both networks.
     """
@@ -66,7 +67,8 @@ def run(params: AblationArmParams, inputs: Inputs, outputs: Outputs, tracker: Tr
         }
         # regions come from the adapted SAM in every arm, so that all are scored alike
         table = score_dataset(dataset, "test", restorers, inputs.truth, inputs.priors, params.evaluate)
-    table = table[table["method"].isin(restorers)].assign(**{ARM: params.arm, SEED: recipe.seed})
+    active = report["distillation_active_share"]
+    table = table[table["method"].isin(restorers)].assign(**{ARM: params.arm, SEED: recipe.seed, ACTIVE: active})
     with whole_folder(outputs.scores) as partial:
         table.to_parquet(partial / SCORES, index=False)
     means = table.groupby("method")[["psnr_truth", "psnr_standard"]].mean()
