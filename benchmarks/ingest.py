@@ -8,7 +8,7 @@ is that of all processes, without the start of the first, and says more than the
 work to do.
 Objects are 2 x 1024 x 256 (clinical size): native; RLE lossless; and as hospitals deliver them, from several
 vendors, native and compressed, two views in a file or one. Memory is that of all processes together. Prints a
-Markdown table.
+Markdown table. `--steps` prints another: where the CPU time of a native file goes.
 """
 
 import argparse
@@ -20,10 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
-from ingesting.exports import KEY, KINDS, PROTOCOL, write_export
+from ingesting.exports import CLINICAL, KEY, KINDS, PROTOCOL, write_export
 from ingesting.processes import Measured, measured
+from ingesting.steps import table
 
 from scintiflow.cohorts.add import add_cohort
+
+FILES_FOR_STEPS = 160
 
 
 def bare(export: Path) -> None:
@@ -37,11 +40,11 @@ def product(export: Path, cohorts: Path, files: int, workers: int) -> None:
         raise SystemExit(f"the benchmark is void: {report.ledger.outcomes}")
 
 
-def rows(files: int, kind: str, workers: int, place: Path | None) -> Iterator[str]:
+def rows(files: int, kind: str, workers: int, place: Path | None, matrix: tuple[int, int]) -> Iterator[str]:
     with tempfile.TemporaryDirectory(dir=place) as folder:
         export, cohorts = Path(folder) / "export", Path(folder) / "cohorts"
         export.mkdir()
-        files = write_export(export, files, kind)
+        files = write_export(export, files, kind, matrix)
         for path in export.rglob("*.dcm"):  # warm the file system's cache
             path.read_bytes()
         loop = measured(bare, export)
@@ -81,13 +84,19 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, action="append", help="how they are stored; may be given again")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--place", type=Path, help="folder for the files; 1 MiB each, twice")
+    parser.add_argument("--matrix", type=int, nargs=2, default=CLINICAL, help="rows and columns; smaller is sooner")
+    parser.add_argument("--steps", action="store_true", help="where the time of a native file goes, and no more")
     arguments = parser.parse_args()
     print(f"{machine()}; Python {platform.python_version()}, pydicom {pydicom.__version__}\n")
+    if arguments.steps:
+        for line in table(FILES_FOR_STEPS, arguments.place):
+            print(line, flush=True)
+        return
     print("| files | stored | what | files/s | seconds | x loop | CPU ms per file | x loop | peak MiB |")
     print("|--:|---|---|--:|--:|--:|--:|--:|--:|", flush=True)
     for files in arguments.files or [2000]:
         for kind in arguments.kind or KINDS:
-            for line in rows(files, kind, arguments.workers, arguments.place):
+            for line in rows(files, kind, arguments.workers, arguments.place, tuple(arguments.matrix)):
                 print(line, flush=True)
 
 

@@ -1,11 +1,12 @@
 """Exports to take in: children scanned twice, stored natively, compressed, or as a hospital's mixture.
 
-Headers are those of the tests (tests/dicom/dicom_samples.py), at clinical size: 2 x 1024 x 256.
+Headers are those of the tests (tests/dicom/dicom_samples.py); the matrix is of clinical size unless told otherwise.
 """
 
 import sys
 import warnings
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from dicom_samples import HEADER, KEY, PROTOCOL, child_header
 
 __all__ = ["KEY", "KINDS", "PROTOCOL", "write_export"]
 
-SHAPE = (2, 1024, 256)
+CLINICAL = (1024, 256)  # rows, columns
 SPACING_MM, LENGTH_MM = 2.26, 2314.0
 STANDARD_MM_S = 3.333
 KINDS = ("native", "RLE lossless", "mixed vendors")
@@ -33,12 +34,12 @@ MIXTURE = (  # of every ten children: how their scans are stored
 )
 
 
-def write_export(folder: Path, files: int, kind: str) -> int:
-    """About `files` objects of `kind`, every count drawn, so that no two are alike; how many there are."""
+def write_export(folder: Path, files: int, kind: str, matrix: tuple[int, int] = CLINICAL) -> int:
+    """About `files` objects of `kind`, no two alike, with `matrix` rows and columns; how many there are."""
     written = child = 0
     while written < files:
         stored = MIXTURE[child % len(MIXTURE)] if kind == "mixed vendors" else kind
-        objects = [scan for rapid in (False, True) for scan in _scans(child, rapid, stored)]
+        objects = [scan for rapid in (False, True) for scan in _scans(child, rapid, stored, matrix)]
         for number, dataset in enumerate(objects):
             if kind == "mixed vendors":
                 _dress(dataset, child)
@@ -49,10 +50,9 @@ def write_export(folder: Path, files: int, kind: str) -> int:
     return written
 
 
-def _scans(child: int, rapid: bool, stored: str) -> list[Dataset]:
+def _scans(child: int, rapid: bool, stored: str, matrix: tuple[int, int]) -> list[Dataset]:
     """One object, or one for each view."""
     root = f"1.2.826.0.1.3680043.8.{child + 1}"
-    draw = np.random.default_rng([child, rapid])
     velocity = STANDARD_MM_S * (1 + rapid)
     header = {
         "series_uid": f"{root}.2.{int(rapid)}",
@@ -61,10 +61,9 @@ def _scans(child: int, rapid: bool, stored: str) -> list[Dataset]:
         "velocity_mm_s": velocity,
         "spacing_mm": SPACING_MM,
         "scan_length_mm": LENGTH_MM,
-        "frame_duration_ms": int(1000 * LENGTH_MM / velocity * draw.uniform(0.98, 1.02)),
+        "frame_duration_ms": int(1000 * LENGTH_MM / velocity) + child % 1000,
     }
-    body = 3.0 * np.exp(-(((np.indices(SHAPE[1:])[1] - SHAPE[2] / 2) / (SHAPE[2] * 0.3)) ** 4))
-    counts = draw.poisson(np.broadcast_to(body / (1 + rapid), SHAPE)).astype(np.uint16)
+    counts = np.roll(_drawn(rapid, matrix), (child % matrix[0], child // matrix[0]), axis=(1, 2))
     if stored != "one view in each file":
         return [whole_body_object(counts, child_header(child, **header))]
     halves = []
@@ -72,6 +71,15 @@ def _scans(child: int, rapid: bool, stored: str) -> list[Dataset]:
         own = header | {"views": (view,), "instance_uid": f"{root}.3.{int(rapid)}.{number}"}
         halves.append(whole_body_object(counts[number : number + 1], child_header(child, **own)))
     return halves
+
+
+@cache
+def _drawn(rapid: bool, matrix: tuple[int, int]) -> np.ndarray:
+    """Counts of one scan; to draw them for each child anew takes longer than to take the child in."""
+    rows, columns = matrix
+    body = 3.0 * np.exp(-(((np.indices(matrix)[1] - columns / 2) / (columns * 0.3)) ** 4))
+    drawn = np.random.default_rng([1, rapid]).poisson(np.broadcast_to(body / (1 + rapid), (2, rows, columns)))
+    return drawn.astype(np.uint16)
 
 
 def _dress(dataset: Dataset, child: int) -> None:

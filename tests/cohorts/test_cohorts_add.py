@@ -14,7 +14,7 @@ from filelock import FileLock
 from pydicom.data import get_testdata_file
 
 from scintiflow.cohorts import add as add_module
-from scintiflow.cohorts import intake
+from scintiflow.cohorts import intake, workers
 from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.intake import Earlier, Job, take_in
 from scintiflow.cohorts.ledger import Entry, Ledger
@@ -161,6 +161,20 @@ def test_any_number_of_workers_gives_the_same_bytes(export, tmp_path):
     one = add(export, tmp_path / "one", workers=1)
     two = add(export, tmp_path / "two", workers=2)
     assert sha256_tree(one.folder) == sha256_tree(two.folder)
+
+
+def test_joining_and_drawing_give_the_same_bytes_in_one_process_and_in_several(tmp_path, monkeypatch):
+    for seed in (1, 2):
+        for make in (rapid_object, standard_object):
+            for number, half in enumerate(halves(make, seed)):
+                save_object(tmp_path / "export" / f"{seed}-{make.__name__}-{number}.dcm", half)
+    alone = add(tmp_path / "export", tmp_path / "alone", workers=3)
+    monkeypatch.setattr(workers, "FEWEST_PER_WORKER", 1)
+    shared = add(tmp_path / "export", tmp_path / "shared", workers=3)
+    assert codes(shared) == {"accepted": 8}
+    assert {"VIEWS_JOINED"} <= {warning for entry in shared.ledger.entries for warning in entry.warnings}
+    assert (shared.folder / "cohort.html").read_text().count("<figure>") == 2
+    assert sha256_tree(alone.folder) == sha256_tree(shared.folder)
 
 
 def test_a_later_delivery_finds_its_partner_and_moves_nothing(tmp_path):

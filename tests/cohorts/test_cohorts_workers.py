@@ -6,7 +6,7 @@ import pytest
 from fatal_work import fatal
 
 from scintiflow.cohorts import intake
-from scintiflow.cohorts.workers import Lost, supervised
+from scintiflow.cohorts.workers import Lost, spread, supervised
 
 
 def results(items: list[str], workers: int = 2, seconds: float = 1.0) -> list[tuple[str, object]]:
@@ -27,6 +27,16 @@ def test_every_item_comes_once_whatever_the_number_of_workers():
     for workers in (1, 2, 4):
         assert results(items, workers) == [(name, name.upper()) for name in items]
     assert results([], 2) == []
+
+
+def test_spread_keeps_the_order_and_says_what_was_lost(monkeypatch):
+    items = [f"file{number}" for number in range(7)]
+    options = {"workers": 3, "seconds": 1.0, "preload": "scintiflow.cohorts.intake"}
+    assert spread(fatal, items, **options) == [name.upper() for name in items]  # too few for processes of their own
+    monkeypatch.setattr("scintiflow.cohorts.workers.FEWEST_PER_WORKER", 1)
+    found = spread(fatal, [*items, "dies", *items], **options)
+    assert found == [*(name.upper() for name in items), Lost.DIED, *(name.upper() for name in items)]
+    assert spread(fatal, [], **options) == []
 
 
 def test_memory_is_bounded():

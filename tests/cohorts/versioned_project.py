@@ -7,6 +7,7 @@ from pathlib import Path
 from zlib import crc32
 
 from dvc.config import Config
+from dvc.repo import Repo
 
 from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger
 from scintiflow.dicom.scan import ScanSummary
@@ -109,10 +110,15 @@ def _entry(
 
 
 def commit_cohort(project: Path, name: str, message: str, push: bool = True) -> str:
-    """`dvc add`, commit and push; the commit's SHA."""
-    dvc(project, "add", f"data/cohorts/{name}")
-    if push:
-        dvc(project, "push", "--quiet", f"data/cohorts/{name}.dvc")
-    git(project, "add", f"data/cohorts/{name}.dvc", "data/cohorts/.gitignore")
+    """Add to DVC, commit and push; the commit's SHA. What `dvc add` and `dvc push` do, without waiting for them."""
+    pointer = f"data/cohorts/{name}.dvc"
+    with Repo(str(project)) as repo:
+        repo.add([str(project / "data/cohorts" / name)])
+        to_folder = "://" not in repo.config["remote"]["team"]["url"]
+        if push and to_folder:
+            repo.push([str(project / pointer)])
+    if push and not to_folder:
+        dvc(project, "push", pointer)  # in a process of its own: clients of S3 are kept as long as the process
+    git(project, "add", pointer, "data/cohorts/.gitignore")
     git(project, "commit", "--quiet", "--message", message)
     return git(project, "rev-parse", "HEAD")

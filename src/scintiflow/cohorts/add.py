@@ -99,7 +99,7 @@ def update_cohort(
         entries, staged, locations, intact = _taken_in(
             [Job(path, codes) for path in paths], key, staging, workers, dry_run, known
         )
-        entries = _still_joined(join_views(entries, staged, key, staging, mended), earlier)
+        entries = _still_joined(join_views(entries, staged, key, staging, mended, workers), earlier)
         entries = without_withdrawn(entries, withdrawn_patients(cohorts))
         fresh = {entry.sha256 for entry in entries}
         ledger = Ledger(

@@ -8,7 +8,8 @@ object would fit as well. Both files must be in the same delivery.
 import hashlib
 from collections import defaultdict
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from scintiflow.cohorts.ledger import Entry
+from scintiflow.cohorts.workers import Lost, spread
 from scintiflow.dicom.identity import IdentityKey
-from scintiflow.dicom.opening import Opened, open_object, parse, silenced
+from scintiflow.dicom.opening import Opened, parse, read_regular_file, silenced
 from scintiflow.dicom.reading import scan_of
 from scintiflow.dicom.reasons import Notice
 from scintiflow.dicom.scan import BOTH_VIEWS, ScanSummary
@@ -27,10 +29,20 @@ from scintiflow.dicom.whole_body import object_bytes, write_pixels
 
 LARGEST_DELAY_SECONDS = 60.0
 SAME_VELOCITY = 0.01
+LONGEST_SECONDS_PER_SCAN = 60.0
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The entries of the anterior and the posterior file, and where their de-identified objects are staged."""
+
+    anterior: Entry
+    posterior: Entry
+    objects: tuple[Path, Path]
 
 
 def join_views(
-    entries: list[Entry], staged: dict[str, Path], key: IdentityKey, staging: Path, mended: set[str]
+    entries: list[Entry], staged: dict[str, Path], key: IdentityKey, staging: Path, mended: set[str], workers: int
 ) -> list[Entry]:
     """`entries` with the halves of a scan turned into the joined scan; its object is added to `staged`.
 
@@ -42,8 +54,22 @@ def join_views(
         if entry.scan and len(entry.scan.views) == 1 and entry.sha256 not in mended
     }
     joined: dict[str, Entry] = {}
-    for anterior, posterior in _partners(list(halves.values())):
-        whole = _joined(anterior, posterior, staged, key, staging)
+    partners = [
+        Halves(anterior, posterior, (staged[anterior.object_sha256], staged[posterior.object_sha256]))
+        for anterior, posterior in _partners(list(halves.values()))
+    ]
+    wholes = spread(
+        partial(_joined, key=key, staging=staging),
+        partners,
+        workers=workers,
+        seconds=LONGEST_SECONDS_PER_SCAN,
+        preload=__name__,
+    )
+    for pair, whole in zip(partners, wholes, strict=True):
+        if isinstance(whole, Lost):
+            raise RuntimeError(f"two views could not be joined: {whole.value}")
+        staged[whole.object_sha256] = _place(staging, whole.object_sha256)
+        anterior, posterior = pair.anterior, pair.posterior
         warnings = tuple(sorted({*anterior.warnings, *posterior.warnings, Notice.VIEWS_JOINED.name}))
         for half in (anterior, posterior):
             joined[half.sha256] = replace(whole, sha256=half.sha256, warnings=warnings)
@@ -76,9 +102,10 @@ def _agree(earlier: ScanSummary, later: ScanSummary) -> bool:
     return delay <= LARGEST_DELAY_SECONDS and abs(later.velocity_mm_s / earlier.velocity_mm_s - 1) <= SAME_VELOCITY
 
 
-def _joined(anterior: Entry, posterior: Entry, staged: dict[str, Path], key: IdentityKey, staging: Path) -> Entry:
-    """The entry of the joined scan; SHA-256 and warnings are left to the caller."""
-    sources = [open_object(staged[half.object_sha256]) for half in (anterior, posterior)]
+def _joined(halves: Halves, key: IdentityKey, staging: Path) -> Entry:
+    """The entry of the joined scan, whose object is staged; SHA-256 and warnings are left to the caller."""
+    anterior, posterior = halves.anterior, halves.posterior
+    sources = [Opened(parse(read_regular_file(path)), "") for path in halves.objects]
     counts = np.concatenate([scan_of(source).counts for source in sources])
     result = pydicom.Dataset()
     with silenced():
@@ -95,8 +122,7 @@ def _joined(anterior: Entry, posterior: Entry, staged: dict[str, Path], key: Ide
         result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
         written = object_bytes(result)
     digest = hashlib.sha256(written).hexdigest()
-    staged[digest] = staging / f"{digest}.dcm"
-    staged[digest].write_bytes(written)
+    _place(staging, digest).write_bytes(written)
     folder, _, _ = str(anterior.path).rpartition("/")
     return replace(
         anterior,
@@ -105,3 +131,7 @@ def _joined(anterior: Entry, posterior: Entry, staged: dict[str, Path], key: Ide
         path=f"{folder}/{key.instance(result.SOPInstanceUID)}.dcm",
         joined_from=(anterior.sha256, posterior.sha256),
     )
+
+
+def _place(staging: Path, object_sha256: str) -> Path:
+    return staging / f"{object_sha256}.dcm"

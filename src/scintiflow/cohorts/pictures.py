@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scintiflow.cohorts.workers import Lost, supervised
+from scintiflow.cohorts.workers import Lost, spread
 from scintiflow.dicom.pairing import ScanPair
 from scintiflow.dicom.reading import read_scan
 
 WHITE_COUNTS = 40.0  # counts per pixel shown as black on a square-root scale, the same for every scan
-PAIRS_PER_WORKER = 10  # fewer are drawn sooner than a process has started
 LONGEST_SECONDS_PER_PAIR = 60.0
 
 
@@ -36,11 +35,8 @@ def draw_pairs(pairs: list[ScanPair], objects: Mapping[str, Path], workers: int)
         Drawing(objects[pair.rapid.instance_uid], objects[pair.standard.instance_uid], pair.count_ratio)
         for pair in pairs
     ]
-    workers = min(workers, len(drawings) // PAIRS_PER_WORKER)
-    if workers < 2:
-        return [draw(drawing) for drawing in drawings]
-    drawn = dict(supervised(draw, drawings, workers=workers, seconds=LONGEST_SECONDS_PER_PAIR, preload=__name__))
-    return ["" if isinstance(drawn[drawing], Lost) else str(drawn[drawing]) for drawing in drawings]
+    drawn = spread(draw, drawings, workers=workers, seconds=LONGEST_SECONDS_PER_PAIR, preload=__name__)
+    return ["" if isinstance(picture, Lost) else picture for picture in drawn]
 
 
 def draw(drawing: Drawing) -> str:

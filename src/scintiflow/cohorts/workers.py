@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from itertools import islice
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
@@ -22,6 +23,7 @@ LARGEST_PROCESS_BYTES = 2 * 2**30
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
 KEPT_BYTES = 32 * 2**20  # larger blocks go back to the system at once
 HELD = 2  # items in a process: the one it works on and the next
+FEWEST_PER_WORKER = 10  # less work is done sooner than a process has started
 START_SECONDS = 120.0  # for importing everything on a busy machine
 T = TypeVar("T")
 R = TypeVar("R")
@@ -112,6 +114,24 @@ def supervised(
     finally:
         for worker in running.values():
             worker.stop()
+
+
+def spread(
+    function: Callable[[T], R], items: list[T], *, workers: int, seconds: float, preload: str
+) -> list[R | Lost]:
+    """`function` of each item, in the order of `items`; in this process if they are too few for others to start."""
+    workers = min(workers, len(items) // FEWEST_PER_WORKER)
+    if workers < 2:
+        return [function(item) for item in items]
+    numbered = supervised(
+        partial(_with_number, function), list(enumerate(items)), workers=workers, seconds=seconds, preload=preload
+    )
+    found = {number: result if isinstance(result, Lost) else result[1] for (number, _), result in numbered}
+    return [found[number] for number in range(len(items))]
+
+
+def _with_number(function: Callable[[T], R], item: tuple[int, T]) -> tuple[int, R]:
+    return item[0], function(item[1])
 
 
 def _keep_freed_memory() -> None:
