@@ -81,7 +81,13 @@ def test_the_champion_is_rescored_on_the_same_scans(evaluated):
     }
     assert scans["champion"] == scans["restored"] != set()
     about = json.loads((folder / "one" / "summary.json").read_text())["about"]["champion"]
-    assert about == {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64, "same_model": False}
+    assert about == {
+        "name": "scintiflow",
+        "version": "4",
+        "checkpoint_sha256": "d" * 64,
+        "same_model": False,
+        "unreadable": "",
+    }
 
 
 def test_nobody_or_the_same_weights_give_no_rows_of_a_champion(tmp_path, monkeypatch):
@@ -90,7 +96,19 @@ def test_nobody_or_the_same_weights_give_no_rows_of_a_champion(tmp_path, monkeyp
     assert champion_restorer.champion_of(tmp_path / "none", tmp_path) == (None, {})
     same = {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64}
     write_json(tmp_path / "same" / "champion.json", {"champion": same})
-    assert champion_restorer.champion_of(tmp_path / "same", tmp_path) == (same | {"same_model": True}, {})
+    assert champion_restorer.champion_of(tmp_path / "same", tmp_path) == (
+        same | {"same_model": True, "unreadable": ""},
+        {},
+    )
+
+
+def test_a_champion_that_this_code_cannot_open_is_named_and_not_scored(tmp_path, monkeypatch):
+    monkeypatch.setattr(champion_restorer, "checkpoint_sha256", lambda path: "e" * 64)
+    old = {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64}
+    write_json(tmp_path / "champion.json", {"champion": old})
+    about, restorers = champion_restorer.champion_of(tmp_path, tmp_path)
+    assert restorers == {}
+    assert "cannot open" in about["unreadable"]
 
 
 class Page(HTMLParser):

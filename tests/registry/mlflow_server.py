@@ -78,8 +78,8 @@ def mlflow_server(database: str, artifacts: Path) -> Iterator[str]:
         yield address
     finally:
         if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+            os.killpg(server.pid, signal.SIGKILL)  # nothing of it is kept
+        server.wait(60)
 
 
 def _answers(address: str) -> bool:

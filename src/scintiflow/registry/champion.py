@@ -66,8 +66,7 @@ def fetch_champion(name: str, folder: Path) -> Champion | None:
         inside = mlflow.models.get_model_info(uri).flavors["python_function"]["artifacts"][CASCADE]["path"]
         for path in Path(mlflow.artifacts.download_artifacts(f"{uri}/{inside}", dst_path=place)).iterdir():
             shutil.copyfile(path, folder / path.name)
-    weights = folder / "first.pt"
-    if not weights.is_file() or sha256_file(weights) != champion.checkpoint_sha256:
+    if champion.checkpoint_sha256 not in {sha256_file(path) for path in folder.iterdir()}:
         raise ScintiflowError(
             "the registry's weights are not those that were registered",
             where=f"models:/{name}@{CHAMPION}",

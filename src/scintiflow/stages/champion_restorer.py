@@ -18,24 +18,21 @@ def champion_of(
 ) -> tuple[dict | None, dict[str, Callable[[np.ndarray, float], np.ndarray]]]:
     """Who the champion in `folder` is, and it as a restorer.
 
-    Returns `{"name", "version", "checkpoint_sha256", "same_model"}` or None, and `{"champion": restorer}`; no
-    restorer if there is no champion or if its weights are those of `cascade`, whose rows it would only repeat.
-
-    Raises ScintiflowError if this code cannot open the champion's weights.
+    Returns `{"name", "version", "checkpoint_sha256", "same_model", "unreadable"}` or None, and
+    `{"champion": restorer}`. There is no restorer if there is no champion, if its weights are those of `cascade`
+    (its rows would only repeat the model's), or if this code cannot open them: then `unreadable` says why, the
+    evaluation goes on without it, and the gate blocks, because nothing was compared.
     """
     described = read_json(folder / DESCRIPTION)["champion"]
     if described is None:
         return None, {}
     same = described["checkpoint_sha256"] == checkpoint_sha256(cascade)
-    about = {**described, "same_model": same}
+    about = {**described, "same_model": same, "unreadable": ""}
     if same:
         return about, {}
     try:
         return about, {CHAMPION: load_restorer(folder)}
-    except (RuntimeError, KeyError) as error:
-        raise ScintiflowError(
-            f"the code has changed: it cannot open the champion, version {described['version']} "
-            f"({type(error).__name__})",
-            where=folder,
-            remedy="Compare with code that opens both models, or retrain the champion's recipe with this code first",
-        ) from None
+    except (ScintiflowError, RuntimeError, KeyError, ValueError) as error:
+        reason = getattr(error, "reason", type(error).__name__)
+        words = f"this code cannot open the champion's weights ({reason})"
+        return {**about, "unreadable": words}, {}

@@ -148,7 +148,8 @@ def _restorers(
         restorers[name] = train_baseline(name, dataset, inputs.priors, inputs.cascade, folder)
     champion, restorer = champion_of(inputs.champion, inputs.cascade)
     if not restorer:
-        absent[CHAMPION] = "there is none yet" if champion is None else "it is this very model"
+        unreadable = "" if champion is None else champion["unreadable"]
+        absent[CHAMPION] = unreadable or ("there is none yet" if champion is None else "it is this very model")
     return restorers | restorer, champion, absent
 
 
