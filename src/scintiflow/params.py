@@ -245,6 +245,20 @@ GateMetric = Literal[
 Margins = dict[GateMetric, Annotated[float, Field(ge=0)]]
 
 
+class AblationParams(_Section):
+    """The paper's ablation (`scintiflow ablation`): every arm is trained once with each seed."""
+
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+
+class AblationArmParams(_Section):
+    """One training of the ablation, as it travels through its pipeline."""
+
+    arm: Literal["none", "spi", "spi_skd", "spi_skd_scm", "unadapted"]
+    train_cascade: TrainCascadeParams
+    evaluate: EvaluateParams
+
+
 class GateRules(_Section):
     """What a model must reach to become champion; `docs/reference/gate.md` explains every rule.
 
@@ -306,6 +320,7 @@ class Params(_Section):
     register_: Annotated[RegisterParams, Field(alias="register")]
     restore_real: RestoreRealParams
     tracking: TrackingParams
+    ablation: AblationParams = AblationParams(seeds=[1, 2, 3])
 
     @model_validator(mode="after")
     def _one_model_name(self) -> "Params":
@@ -355,8 +370,18 @@ def changed(section: SectionType, **changes: object) -> SectionType:
         ) from None
 
 
+# Stages of the ablation's pipeline, whose sections are made of those of params.yaml.
+OF_THE_ABLATION: dict[str, type[_Section]] = {
+    "unadapted_sam": AdaptSamParams,
+    "ablation_arm": AblationArmParams,
+    "ablation_table": EvaluateParams,
+}
+
+
 def parse_section(stage: str, text: str) -> _Section:
     """A stage's section from the JSON that travels through a pipeline."""
+    if stage in OF_THE_ABLATION:
+        return OF_THE_ABLATION[stage].model_validate_json(text)
     field = "register_" if stage == "register" else stage
     section_type: type[_Section] = Params.model_fields[field].annotation  # type: ignore[assignment]
     return section_type.model_validate_json(text)

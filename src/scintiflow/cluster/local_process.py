@@ -4,6 +4,7 @@ kfp.local changes `print`, the root logger and the working globals of its proces
 log, not something to look at. So it gets a process of its own; the launcher reads events and draws.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from scintiflow.files import read_json, write_json
 def main(request: Path) -> None:
     """Run the pipeline as the request says and leave the outputs' paths in its `result` file."""
     wanted = read_json(request)
-    from pipelines.retrain import retrain
+    name = wanted.get("pipeline", "retrain")
+    pipeline = getattr(importlib.import_module(f"pipelines.{name}"), name)
 
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
@@ -24,7 +26,7 @@ def main(request: Path) -> None:
         enable_caching=True,
         cache_root=wanted["cache_root"],
     )
-    task = retrain(**wanted["arguments"])
+    task = pipeline(**wanted["arguments"])
     write_json(Path(wanted["result"]), {name: artifact.path for name, artifact in task.outputs.items()})
 
 

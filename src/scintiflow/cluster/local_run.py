@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
@@ -97,7 +98,7 @@ def retrain_locally(order: Order, root: Path, console: Console) -> Outcome:
     log = folder / "pipeline.log"
     try:
         with StageBoard(folder / "events.jsonl", console) as board:
-            succeeded = _run_process(folder, log, root, board, order.claimed_run)
+            succeeded = run_process(folder, log, root, board, order.claimed_run)
             if succeeded:
                 board.succeed()
     except KeyboardInterrupt:
@@ -105,7 +106,7 @@ def retrain_locally(order: Order, root: Path, console: Console) -> Outcome:
         raise
     if not succeeded:
         close_parent("FAILED", params, order.tags, [*kept, log])
-        raise _failure(board, log)
+        raise failure_of(board.failure, log)
 
     outputs = {name: Path(path) for name, path in read_json(folder / "result.json").items()}
     report = outputs["restored"] / "report.html"
@@ -128,7 +129,15 @@ def _forget(stage: str, cache: Path) -> None:
             entry.unlink()
 
 
-def _run_process(folder: Path, log: Path, root: Path, board: StageBoard, claimed_run: str | None) -> bool:
+class Board(Protocol):
+    """Something that shows the events of stages."""
+
+    def update(self) -> None:
+        """Take in the events that have come since the last call."""
+
+
+def run_process(folder: Path, log: Path, root: Path, board: Board, claimed_run: str | None = None) -> bool:
+    """Run the request in `folder` in a process of its own, and let `board` follow; True if it succeeded."""
     environment = os.environ | {EVENTS_FILE: str(folder / "events.jsonl"), "TERM": "dumb"}
     # Seven processes import torch and MLflow: without cached bytecode each would compile them anew.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -152,8 +161,8 @@ def _run_process(folder: Path, log: Path, root: Path, board: StageBoard, claimed
     return process.returncode == 0
 
 
-def _failure(board: StageBoard, log: Path) -> Exception:
-    event = board.failure
+def failure_of(event: dict | None, log: Path) -> Exception:
+    """What to raise for the event of the stage that failed; None if the pipeline broke outside its stages."""
     if event is None:
         last = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
         return StageError(f"the pipeline stopped outside its stages; the log is {log}\n{last}")

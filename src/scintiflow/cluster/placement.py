@@ -3,7 +3,7 @@
 from kfp import dsl
 
 from scintiflow.stages.code_version import code_version
-from scintiflow.stages.graph import BY_NAME
+from scintiflow.stages.graph import TITLES
 
 
 def place(task: dsl.PipelineTask) -> None:
@@ -13,5 +13,5 @@ def place(task: dsl.PipelineTask) -> None:
     CODE_VERSION makes a change in the stage's code, and only that, a cache miss.
     """
     stage = task.component_spec.name.replace("-", "_")
-    task.set_display_name(BY_NAME[stage].title)
+    task.set_display_name(TITLES[stage])
     task.set_env_variable("CODE_VERSION", code_version(stage))

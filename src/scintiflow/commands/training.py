@@ -68,3 +68,15 @@ def plan(
     else:
         show_plan(found, make_console())
     raise typer.Exit(found.exit_code)
+
+
+def ablation(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Train the paper's ablation on this machine: none, +SPI, +SPI+SKD, +SPI+SKD+SCM, SAM not adapted; all seeds."""
+    from scintiflow.cluster.ablation import ablate
+    from scintiflow.cluster.display import make_console
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop is like Ctrl-C
+    console = make_console()
+    outcome = ablate(load_recipe(params, profile), Path.cwd(), console)
+    console.print(outcome.text, highlight=False, markup=False)
+    console.print(f"Table: {outcome.table} ({outcome.seconds:.0f} s)", highlight=False)

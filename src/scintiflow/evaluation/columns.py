@@ -10,7 +10,8 @@ IDENTIFIERS = (
     "patient", "study", "cohort", "scanner", "age_years", "age_band", "view", "method",
     "reference", "regions_from", "data_range_counts",
 )  # fmt: skip
-WHOLE_SET = ("fid_standard", "kid_standard", "sam_frechet_standard")  # one number for all patients of a method
+SETS = ("fid", "kid", "sam_frechet")  # distances between sets of pictures
+WHOLE_SET = tuple(f"{name}_standard" for name in SETS)  # one number for all patients of a method
 NUMBERS = (
     "psnr_truth", "psnr_truth_frame", "ssim_truth", "ms_ssim_truth",
     "psnr_standard", "psnr_standard_frame", "ssim_standard", "ms_ssim_standard",

@@ -89,8 +89,8 @@ def local_scores(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_
     measured = np.rint(ndimage.uniform_filter(rapid.astype(np.float64), side, mode="constant") * area)
     mean = np.maximum(np.asarray(restored, dtype=np.float64) / ratio, SMALLEST_MEAN)
     claimed = ndimage.uniform_filter(mean, side, mode="constant") * area
-    below, within = special.pdtr(measured - 1, claimed), stats.poisson.pmf(measured, claimed)
-    below = np.where(measured > 0, below, 0.0)
+    within = np.exp(special.xlogy(measured, claimed) - claimed - special.gammaln(measured + 1))
+    below = np.where(measured > 0, special.pdtr(measured - 1, claimed), 0.0)
     above = special.pdtrc(measured, claimed)
     # the smaller tail keeps its digits
     score = np.where(

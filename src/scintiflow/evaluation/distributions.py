@@ -18,13 +18,12 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from scintiflow.evaluation.cases import Case, bounding_box, case_overlap
-from scintiflow.evaluation.columns import STANDARD, TRUTH
+from scintiflow.evaluation.columns import SETS, STANDARD, TRUTH
 from scintiflow.evaluation.perceptual import Inception, Perceptual
 from scintiflow.evaluation.sam_features import SamEncoder
 from scintiflow.params import EvaluateParams
 
 RENOISED = "renoised"  # standard scans with new noise: the floor
-METRICS = ("fid", "kid", "sam_frechet")
 RENOISING_SIGMA_PIXELS = 1.5  # of the mean that new noise is drawn about, where no truth is known
 MARGIN_PIXELS = 8
 SAM_INTERVAL_SAMPLES = 200
@@ -138,7 +137,7 @@ def whole_set(sets: FeatureSets, reasons: dict[str, str], params: EvaluateParams
                 if method not in (STANDARD, RENOISED)
             },
         }
-        for name in METRICS
+        for name in SETS
     }
 
 

@@ -8,9 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from scintiflow.evaluation.charts import Line, line_chart
-from scintiflow.evaluation.columns import STANDARD, TRUTH
+from scintiflow.evaluation.columns import SETS, STANDARD, TRUTH
 from scintiflow.evaluation.definitions import METHODS, METRICS
-from scintiflow.evaluation.distributions import METRICS as SET_METRICS
 from scintiflow.evaluation.report_tables import ordered, shown
 from scintiflow.evaluation.summary import RESTORED, patient_values
 
@@ -75,7 +74,7 @@ def lesion_list(lesions: pd.DataFrame) -> dict[str, Any]:
 def set_table(summary: dict) -> list[dict[str, Any]]:
     """One row for each metric of whole sets: how many patients and views, the floor, every method."""
     rows = []
-    for name in SET_METRICS:
+    for name in SETS:
         found = summary["whole_set"].get(name)
         if found is None:
             continue

@@ -26,8 +26,8 @@ from scintiflow.dataset.manifest import Dataset
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import BASELINES, Restorer
 from scintiflow.evaluation.cases import load_case
-from scintiflow.evaluation.columns import IDENTIFIERS, LESION_COLUMNS, NUMBERS, STANDARD, TRUTH
-from scintiflow.evaluation.distributions import METRICS, FeatureSets, features_of, whole_set
+from scintiflow.evaluation.columns import IDENTIFIERS, LESION_COLUMNS, NUMBERS, SETS, STANDARD, TRUTH
+from scintiflow.evaluation.distributions import FeatureSets, features_of, whole_set
 from scintiflow.evaluation.noise import bin_frequencies
 from scintiflow.evaluation.perceptual import Perceptual, load_perceptual
 from scintiflow.evaluation.resolution import edge_distances
@@ -188,7 +188,7 @@ def _in_order(tasks: Iterator[tuple], workers: int) -> Iterator[tuple[CaseScores
 
 def _with_sets(table: pd.DataFrame, sets: dict[str, dict]) -> pd.DataFrame:
     """Numbers of the whole set, repeated in every row of their method."""
-    for metric in METRICS:
+    for metric in SETS:
         values = {method: found["value"] for method, found in sets[metric]["methods"].items()}
         table[f"{metric}_standard"] = table["method"].map(values).astype("float64")
     return table

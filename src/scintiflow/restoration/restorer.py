@@ -38,7 +38,7 @@ class RestorationNetwork(nn.Module):
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
-        return torch.cat([restored.counts for restored in self._restored(counts, k)]).reshape(counts.shape)
+        return torch.cat([restored.counts for restored in self.by_view(counts, k)]).reshape(counts.shape)
 
     def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
@@ -46,10 +46,10 @@ class RestorationNetwork(nn.Module):
         Raises ValueError if f^IR1 was trained without a prior head.
         """
         scans, views, rows, columns = counts.shape
-        masks = [self.first.mask_logits(restored).sigmoid() for restored in self._restored(counts, k)]
+        masks = [self.first.mask_logits(restored).sigmoid() for restored in self.by_view(counts, k)]
         return torch.cat(masks).reshape(scans, views, len(STRUCTURES), rows, columns).transpose(1, 2)
 
-    def _restored(self, counts: Tensor, k: Tensor | float) -> Iterator[Restored]:
+    def by_view(self, counts: Tensor, k: Tensor | float) -> Iterator[Restored]:
         """View by view, which bounds the memory."""
         ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).expand(len(counts))
         for scan, ratio in zip(counts, ratios, strict=True):
@@ -167,6 +167,32 @@ def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.nda
         counts = torch.from_numpy(np.ascontiguousarray(rapid, dtype=np.float32)).to(device)
         with torch.no_grad():
             return network(counts[None], k)[0].cpu().numpy()
+
+    return restore
+
+
+def load_second_restorer(
+    cascade_folder: Path, masks_of: Callable[[np.ndarray], np.ndarray], device: str = "cpu"
+) -> Callable[[np.ndarray, float], np.ndarray]:
+    """Like `load_restorer`, but f^IR2's answer, which inference never gives: for ablations.
+
+    `masks_of` gives the soft masks `[structure, view, row, column]` in 0..1 of a rapid scan's counts.
+    """
+    cascade = Cascade(recipe_of(cascade_folder))
+    for network, weights in ((cascade.first, FIRST), (cascade.second, SECOND)):
+        network.load_state_dict(load_file(cascade_folder / weights))
+    cascade.to(device).eval()
+    whole = RestorationNetwork(cascade.first)
+
+    def restore(rapid: np.ndarray, k: float) -> np.ndarray:
+        masks = torch.from_numpy(np.ascontiguousarray(masks_of(rapid), dtype=np.float32)).to(device)
+        counts = torch.from_numpy(np.ascontiguousarray(rapid, dtype=np.float32)).to(device)
+        with torch.no_grad():
+            views = [
+                cascade.second(first, masks[None, :, view]).counts[0, 0]
+                for view, first in enumerate(whole.by_view(counts[None], k))
+            ]
+        return torch.stack(views).cpu().numpy()
 
     return restore
 

@@ -47,7 +47,20 @@ STAGES = (
     ),
 )
 
+# What pipelines/ablation.py adds; `scores` are those of one training.
+ABLATION_STAGES = (
+    StageSpec("unadapted_sam", "SAM as it comes", reads=(), writes="sam"),
+    StageSpec(
+        "ablation_arm",
+        "Train and score one arm",
+        reads=("dataset", "priors", "unadapted_priors", "truth"),
+        writes="scores",
+    ),
+    StageSpec("ablation_table", "Ablation table", reads=("scores",), writes="table"),
+)
+
 BY_NAME = {stage.name: stage for stage in STAGES}
+TITLES = {stage.name: stage.title for stage in (*STAGES, *ABLATION_STAGES)}
 
 
 def find_stage(name: str, where: str) -> StageSpec:

@@ -1,0 +1,55 @@
+"""The paper's ablation: which part of the method is worth what.
+
+1. ingest, adapt_sam, distil_priors   as in pipelines/retrain.py, and reused from its runs
+2. unadapted_sam, distil_priors       the same priors from a SAM that was not adapted
+3. ablation_arm, in parallel          without semantics, +SPI, +SPI+SKD, +SPI+SKD+SCM, without adaptation; each seed
+4. ablation_table                     one table with intervals
+
+Each item of the loop is the whole JSON of one training, because a loop's body must not read a parameter from
+outside the loop. See `cluster/ablation.py` for the arguments.
+"""
+
+from kfp import dsl
+
+from components.ablation_arm import ablation_arm
+from components.ablation_table import ablation_table
+from components.adapt_sam import adapt_sam
+from components.distil_priors import distil_priors
+from components.ingest import ingest
+from components.unadapted_sam import unadapted_sam
+from scintiflow.cluster.placement import place
+
+
+@dsl.pipeline(name="scintiflow-ablation", description="What SPI, SKD, SCM and the adaptation of SAM are worth")
+def ablation(
+    cohorts: str,
+    cohorts_sha256: str,
+    truth: str,
+    truth_sha256: str,
+    arms: list,
+    ingest_params: str,
+    adapt_sam_params: str,
+    distil_priors_params: str,
+    evaluate_params: str,
+) -> dsl.Artifact:
+    ingested = ingest(params=ingest_params, cohorts=cohorts, cohorts_sha256=cohorts_sha256)
+    dataset = ingested.outputs["dataset"]
+
+    adapted = adapt_sam(params=adapt_sam_params, dataset=dataset, truth=truth, truth_sha256=truth_sha256)
+    distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=adapted.outputs["sam"])
+
+    as_it_comes = unadapted_sam(params=adapt_sam_params)
+    undistilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=as_it_comes.outputs["sam"])
+
+    with dsl.ParallelFor(arms) as arm:
+        trained = ablation_arm(
+            arm=arm,
+            dataset=dataset,
+            priors=distilled.outputs["priors"],
+            unadapted_priors=undistilled.outputs["priors"],
+        )
+        place(trained)
+    table = ablation_table(params=evaluate_params, scores=dsl.Collected(trained.outputs["scores"]))
+    for task in (ingested, adapted, distilled, as_it_comes, undistilled, table):
+        place(task)
+    return table.outputs["table"]
