@@ -76,6 +76,11 @@ class Attributes:
         """The value as the parser left it: bytes, unless it has parsed the element already."""
         return self._elements[tag].value
 
+    def is_remembered(self, tag: int) -> bool:
+        """True if equal bytes, here or in another file, have given or will give the very same value."""
+        element = self._elements[tag]
+        return isinstance(element, RawDataElement) and _stands_alone(element)
+
     def sequences(self) -> Iterator[tuple["Attributes", ...]]:
         """The items of every element that is marked as a sequence. Raises what pydicom raises while parsing them."""
         for tag, element in self._elements.items():

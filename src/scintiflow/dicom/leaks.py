@@ -46,7 +46,7 @@ def identifiers(source: Attributes) -> set[str]:
         except Exception:  # a value that is no number or no text of its kind: its bytes are looked for
             vr, value = "UN", source.raw_value(tag)
         if vr == "SQ":
-            found.update(_of_items(value or ()))
+            found.update((_of_known_items if source.is_remembered(tag) else _of_items)(value or ()))
         elif vr in TEXT_VRS:
             for text in _several(value):
                 found.update(_known_tokens(vr, text) if len(text) <= LONGEST_REMEMBERED else _tokens(vr, text))
@@ -55,9 +55,7 @@ def identifiers(source: Attributes) -> set[str]:
     return found
 
 
-@lru_cache(maxsize=REMEMBERED_SEQUENCES)
 def _of_items(items: tuple[Attributes, ...]) -> frozenset[str]:
-    """Sequences that repeat from file to file are one and the same object, see `Attributes`."""
     return frozenset(token for item in items for token in identifiers(item))
 
 
@@ -66,9 +64,6 @@ def _tokens(vr: str, value: str) -> tuple[str, ...]:
     pieces = SEPARATORS.split(value) if vr in ("PN", "LO", "SH", "ST", "LT", "UT", "UC") else []
     found = {piece.strip() for piece in (value, *pieces)}
     return tuple(token for token in found if _is_telling(token) and token not in fixed_texts())
-
-
-_known_tokens = lru_cache(maxsize=REMEMBERED_TEXTS)(_tokens)
 
 
 @cache
@@ -125,4 +120,7 @@ def _spellings(token: str) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+# What repeats from file to file is looked at once in a process; what is long is not kept.
+_of_known_items = lru_cache(maxsize=REMEMBERED_SEQUENCES)(_of_items)
+_known_tokens = lru_cache(maxsize=REMEMBERED_TEXTS)(_tokens)
 _known_spellings = lru_cache(maxsize=REMEMBERED_TEXTS)(_spellings)

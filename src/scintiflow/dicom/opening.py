@@ -27,6 +27,7 @@ from scintiflow.dicom.reasons import Reason, Rejection
 
 LARGEST_FILE_BYTES = 128 * 2**20
 LARGEST_INFLATED_BYTES = 256 * 2**20
+DEFLATED_AT_ONCE, INFLATED_AT_ONCE = 2**16, 2**20
 DEEPEST_NESTING = 12  # sequences in sequences; real objects have four
 ARCHIVE_MARKS = (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ\x00")
 SILENT = ("ignore", None, Warning, None, 0)  # how `warnings` keeps what silenced() asks for
@@ -162,8 +163,13 @@ def _inflatable(content: bytes) -> bytes:
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return content
     start = 132 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
-    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], LARGEST_INFLATED_BYTES + 1)
-    if len(inflated) > LARGEST_INFLATED_BYTES:
+    inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    for at in range(start, len(content), DEFLATED_AT_ONCE):
+        left = content[at : at + DEFLATED_AT_ONCE]
+        while left and inflated <= LARGEST_INFLATED_BYTES:  # piece by piece, none of which is kept
+            inflated += len(inflater.decompress(left, INFLATED_AT_ONCE))
+            left = inflater.unconsumed_tail
+    if inflated > LARGEST_INFLATED_BYTES:
         raise Rejection(Reason.LIMIT_EXCEEDED, "deflated dataset")
     return content
 
