@@ -37,7 +37,8 @@ def two_models(pipeline):
 def test_a_model_is_followed_to_its_cohorts_through_runs_that_a_cache_skipped(two_models, pipeline):
     second = two_models.model("scintiflow", "2")
     chain = two_models.lineage(second)
-    assert set(chain) == {"ingest", "adapt_sam", "distil_priors", "train_cascade", "evaluate", "register"}
+    assert set(chain) >= {"ingest", "adapt_sam", "distil_priors", "train_cascade", "evaluate", "register"}
+    assert "restore_real" not in chain  # it used the model, the model did not use it
     parents = {stage: record.parent_run_id for stage, record in chain.items()}
     assert parents["ingest"] == parents["train_cascade"] != parents["evaluate"] == parents["register"]
     assert chain["evaluate"].params["seed"] == "9"

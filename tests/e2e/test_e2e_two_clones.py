@@ -101,7 +101,7 @@ def fire(project: Path, environment: dict[str, str]) -> str:
 def test_a_pushed_cohort_is_planned_trained_on_and_recorded(clones):
     team, project, environment = clones
     first = fire(project, environment)
-    assert ran(first) == list(TITLES.values())
+    assert set(ran(first)) == set(TITLES.values())
     assert "No retrain: nothing to do" in fire(project, environment)  # the trigger fires again for the same data
 
     deliver_second_cohort(team)
@@ -117,7 +117,7 @@ def test_a_pushed_cohort_is_planned_trained_on_and_recorded(clones):
     assert planned["total"]["seconds"] > 0
 
     said = fire(project, environment)
-    assert ran(said) == to_run(planned)
+    assert sorted(ran(said)) == sorted(to_run(planned))
     assert "No retrain" in fire(project, environment)
     the_reviewer_sees_the_cohort(project, planned)
 
