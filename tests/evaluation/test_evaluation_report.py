@@ -12,12 +12,10 @@ from PIL import Image
 
 import scintiflow.stages.champion_restorer as champion_restorer
 import scintiflow.stages.evaluate as stage
-from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import Gaussian
 from scintiflow.evaluation.charts import nice_ticks
 from scintiflow.evaluation.report import content_of_evaluation, render_report
 from scintiflow.files import sha256_file, write_json
-from scintiflow.registry.models import RegisteredModel
 from scintiflow.tracking import SilentTracker
 
 
@@ -215,35 +213,3 @@ def test_the_page_answers_a_physicist(evaluated):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["about"]["not_available"].keys() >= {"lpips", "fid", "kid", "sam_frechet", "unet", "champion"}
     assert summary["thresholds"] == {"missed_below": 0.5, "invented_above": 0.3, "unsupported_beyond": 4.0}
-
-
-@pytest.mark.parametrize("sha256", ["c" * 64, "d" * 64])
-def test_the_champion_is_scored_beside_the_model(cohort, params, monkeypatch, tmp_path, sha256):
-    registered = RegisteredModel("scintiflow", "7", "champion", "run", sha256)
-    monkeypatch.setattr(stage, "load_restorer", lambda path: Gaussian(1.5))
-    monkeypatch.setattr(stage, "checkpoint_sha256", lambda path: "c" * 64)
-    monkeypatch.setattr(stage, "load_by_alias", lambda name, alias: (Gaussian(1.2), registered))
-    inputs = stage.Inputs(*[tmp_path] * 5)
-    outputs = stage.Outputs(tmp_path / "out")
-    named = params.model_copy(update={"champion_of": "scintiflow"})
-    restorers, champion, absent = stage._restorers(named, inputs, outputs, cohort.dataset, Gaussian(1.0))
-    assert champion == {
-        "name": "scintiflow", "version": "7", "checkpoint_sha256": sha256, "same_model": sha256 == "c" * 64,
-    }  # fmt: skip
-    assert list(restorers) == ["restored", "identity", "gaussian", "nlm", "bm3d", "champion"]
-    assert set(absent) == {"unet", "first_alone"}
-
-
-def test_no_champion_yet_is_said_and_not_an_error(cohort, params, monkeypatch, tmp_path):
-    def nobody(name, alias):
-        raise ScintiflowError("the registry has no model", where=name, remedy="make run")
-
-    monkeypatch.setattr(stage, "load_restorer", lambda path: Gaussian(1.5))
-    monkeypatch.setattr(stage, "load_by_alias", nobody)
-    named = params.model_copy(update={"champion_of": "scintiflow"})
-    restorers, champion, absent = stage._restorers(
-        named, stage.Inputs(*[tmp_path] * 5), stage.Outputs(tmp_path / "out"), cohort.dataset, Gaussian(1.0)
-    )
-    assert champion is None
-    assert "champion" not in restorers
-    assert "no champion of 'scintiflow'" in absent["champion"]

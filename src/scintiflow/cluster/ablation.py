@@ -77,7 +77,7 @@ def ablation_arguments(params: Params, root: Path) -> dict[str, object]:
     import json
 
     arguments = retrain_arguments(params, root, registry="")
-    evaluate = changed(params.evaluate, sam_frechet_patients=0, trained_baselines=[], champion_of="")
+    evaluate = changed(params.evaluate, sam_frechet_patients=0, trained_baselines=[])
     arms = [
         json.dumps(
             {
