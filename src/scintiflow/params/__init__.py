@@ -1,0 +1,70 @@
+"""params.yaml, typed: every knob with its unit, frozen, validated; an unknown key is an error.
+
+`params.yaml` is the production recipe. A profile (`profiles/<name>.yaml`) is an overlay that may
+change any value and may not add a key. One section belongs to one stage, so that a change in a
+section re-runs that stage and what depends on it, and nothing else.
+"""
+
+from scintiflow.params.data import IngestParams, PhantomParams, Protocol, ScenesParams, SplitParams
+from scintiflow.params.judging import (
+    AblationArmParams,
+    AblationParams,
+    EvaluateParams,
+    FetchChampionParams,
+    GateMetric,
+    GateRules,
+    Margins,
+    RegisterParams,
+    RestoreRealParams,
+    TrackingParams,
+)
+from scintiflow.params.networks import (
+    AdaptSamParams,
+    AugmentationParams,
+    DistilPriorsParams,
+    NetworkParams,
+    SamArchitecture,
+    TrainCascadeParams,
+)
+from scintiflow.params.recipe import (
+    Params,
+    ReferenceRecipe,
+    changed,
+    load_params,
+    load_reference_recipe,
+    parse_section,
+    section_of,
+)
+from scintiflow.params.section import Section
+
+__all__ = [
+    "AblationArmParams",
+    "AblationParams",
+    "AdaptSamParams",
+    "AugmentationParams",
+    "DistilPriorsParams",
+    "EvaluateParams",
+    "FetchChampionParams",
+    "GateMetric",
+    "GateRules",
+    "IngestParams",
+    "Margins",
+    "NetworkParams",
+    "Params",
+    "PhantomParams",
+    "Protocol",
+    "ReferenceRecipe",
+    "RegisterParams",
+    "RestoreRealParams",
+    "SamArchitecture",
+    "ScenesParams",
+    "Section",
+    "SplitParams",
+    "TrackingParams",
+    "TrainCascadeParams",
+    "changed",
+    "load_params",
+    "load_reference_recipe",
+    "parse_section",
+    "section_of",
+]
