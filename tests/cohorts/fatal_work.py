@@ -9,6 +9,9 @@ def fatal(item: str) -> str:
     """Die, hang with the interpreter's lock held off, fill the memory, or answer in capitals."""
     if item == "dies":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if item == "burns":
+        while True:
+            pass
     if item == "hangs":
         time.sleep(600)
     if item == "devours":

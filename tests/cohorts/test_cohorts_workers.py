@@ -6,7 +6,7 @@ import pytest
 from fatal_work import fatal
 
 from scintiflow.cohorts import intake
-from scintiflow.cohorts.workers import Lost, spread, supervised
+from scintiflow.cohorts.workers import PATIENCE, Lost, spread, supervised
 
 
 def results(items: list[str], workers: int = 2, seconds: float = 1.0) -> list[tuple[str, object]]:
@@ -20,6 +20,19 @@ def test_a_file_that_kills_or_stops_its_reader_stops_nothing():
     done = results([*good[:2], "dies", *good[2:4], "hangs", "dies", *good[4:]])
     assert done == [("dies", Lost.DIED)] * 2 + [(name, name.upper()) for name in good] + [("hangs", Lost.LATE)]
     assert time.monotonic() - started < 30
+
+
+def test_seconds_are_the_processors_but_waiting_ends_as_well():
+    for item, shortest, longest in (("burns", 0.9, PATIENCE), ("hangs", PATIENCE - 0.1, 2 * PATIENCE)):
+        lost, began = [], time.monotonic()
+        for _, result in supervised(
+            fatal, ["file", item], workers=1, seconds=1.0, preload="scintiflow.cohorts.intake"
+        ):
+            lost.append(result)
+            if result == "FILE":
+                began = time.monotonic()
+        assert lost == ["FILE", Lost.LATE]
+        assert shortest <= time.monotonic() - began < longest + 1
 
 
 def test_every_item_comes_once_whatever_the_number_of_workers():

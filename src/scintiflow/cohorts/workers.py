@@ -19,12 +19,15 @@ from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
+import psutil
+
 LARGEST_PROCESS_BYTES = 2 * 2**30
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
 KEPT_BYTES = 32 * 2**20  # larger blocks go back to the system at once
 HELD = 2  # items in a process: the one it works on and the next
 FEWEST_PER_WORKER = 10  # less work is done sooner than a process has started
 START_SECONDS = 120.0  # for importing everything on a busy machine
+PATIENCE = 6.0  # times as long by the clock, where a busy machine has not given a process its seconds yet
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -41,7 +44,30 @@ class _Worker(Generic[T]):
     process: BaseProcess
     link: connection.Connection
     deadline: float
+    began: float = 0.0  # with the first item: by the clock, and processor seconds of the process until then
+    processor_seconds: float = 0.0
     items: deque[T] = field(default_factory=deque)  # the first is the one it works on; empty while it starts
+
+    def begin(self, seconds: float) -> None:
+        """The next item is in work from now on."""
+        self.began, self.processor_seconds = time.monotonic(), self._processor_seconds()
+        self.deadline = self.began + seconds
+
+    def is_late(self, seconds: float) -> bool:
+        """Whether the item has had its seconds; until then the deadline moves on, but not for ever."""
+        now = time.monotonic()
+        if not self.items or now >= self.began + PATIENCE * seconds:
+            return True
+        missing = seconds - (self._processor_seconds() - self.processor_seconds)
+        self.deadline = now + missing
+        return missing <= 0
+
+    def _processor_seconds(self) -> float:
+        try:
+            times = psutil.Process(self.process.pid).cpu_times()
+        except psutil.Error:  # it is dead, which is noticed elsewhere
+            return 0.0
+        return float(times.user + times.system)
 
     def stop(self) -> None:
         self.link.close()
@@ -54,8 +80,9 @@ def supervised(
 ) -> Iterator[tuple[T, R | Lost]]:
     """(item, `function` of it) in the order of completion, over `workers` processes.
 
-    A process that dies, or needs more than `seconds` for an item, is replaced and its item is `Lost`. An
-    exception of `function` is raised here. `function` and items are pickled; `preload` is imported once.
+    A process that dies, or needs more than `seconds` for an item, is replaced and its item is `Lost`. The seconds
+    are the processor's, so that a busy machine judges like a free one; by the clock it is `PATIENCE` times as
+    long. An exception of `function` is raised here. `function` and items are pickled; `preload` is imported once.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", preload])
@@ -72,7 +99,7 @@ def supervised(
 
     def occupy(worker: _Worker[T]) -> None:
         """Give the worker its next items, or let it go."""
-        worker.deadline = time.monotonic() + seconds
+        worker.begin(seconds)
         while len(worker.items) < HELD and (following := returned or list(islice(waiting, 1))):
             worker.items.append(following.pop())
             with suppress(BrokenPipeError, ConnectionResetError):  # it has just died, which is noticed below
@@ -110,7 +137,8 @@ def supervised(
             for worker in [
                 worker for worker in running.values() if worker.deadline <= now and not worker.link.poll()
             ]:
-                yield replace(worker, Lost.LATE)
+                if worker.is_late(seconds):
+                    yield replace(worker, Lost.LATE)
     finally:
         for worker in running.values():
             worker.stop()
