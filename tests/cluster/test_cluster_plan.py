@@ -95,15 +95,15 @@ def test_dirt_is_an_obstacle_unless_it_is_allowed(laptop, project):
 
 def test_the_identity_of_work_is_cohorts_parameters_code_and_nothing_else(laptop, monkeypatch):
     arguments = {"cohorts_sha256": "a", "truth_sha256": "b", "registry": "1", "cohorts": "/here"}
-    key = planning._work_key(laptop, arguments)
-    assert planning._work_key(laptop, arguments | {"registry": "2", "cohorts": "/there"}) == key
-    assert planning._work_key(laptop, arguments | {"cohorts_sha256": "other"}) != key
+    key = planning.work_key(laptop, arguments)
+    assert planning.work_key(laptop, arguments | {"registry": "2", "cohorts": "/there"}) == key
+    assert planning.work_key(laptop, arguments | {"cohorts_sha256": "other"}) != key
     other = laptop.model_copy(update={"evaluate": changed(laptop.evaluate, seed=99)})
-    assert planning._work_key(other, arguments) != key
+    assert planning.work_key(other, arguments) != key
     unrelated = laptop.model_copy(update={"phantom": changed(laptop.phantom, seed=99)})
-    assert planning._work_key(unrelated, arguments) == key
+    assert planning.work_key(unrelated, arguments) == key
     monkeypatch.setattr(planning, "code_version", lambda stage: "edited")
-    assert planning._work_key(laptop, arguments) != key
+    assert planning.work_key(laptop, arguments) != key
 
 
 def test_an_empty_project_cannot_and_says_why_and_nothing_is_written(laptop, project):

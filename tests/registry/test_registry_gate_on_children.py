@@ -16,8 +16,6 @@ ROOT = Path(__file__).parents[2]
 PARAMS = load_params(ROOT / "params.yaml", ROOT / "profiles" / "laptop.yaml")
 CHAMPION = Champion("scintiflow", "1", "b" * 64)
 
-pytestmark = pytest.mark.xdist_group("gate-on-children")
-
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> pd.DataFrame:

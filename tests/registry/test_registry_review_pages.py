@@ -20,8 +20,6 @@ from scintiflow.params import load_params
 from scintiflow.registry.promotion import problems
 from scintiflow.registry.surroundings import EXPERIMENT, TRACKING_URI
 
-pytestmark = pytest.mark.xdist_group("mlflow-pages")
-
 ROOT = Path(__file__).parents[2]
 NAMES = ("retrain-1", "retrain-2", "retrain-3")
 TRAINING = "workflowType=machine_learning"  # MLflow's view of training runs; it opens with that of language models

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scintiflow.stages.graph import BY_NAME, STAGES
+from scintiflow.stages.graph import BY_NAME, STAGES, upstream_of
 
 WAITING, RUNNING, DONE, FAILED, UNCHANGED = "waiting", "running", "done", "failed", "unchanged"
 SECONDS_BETWEEN_LINES = 15.0
@@ -77,10 +77,9 @@ class StageBoard:
         if "stage" not in event:
             self._show_progress(event)
         elif event["event"] == "started":
-            for earlier in self.states:
-                if earlier == event["stage"]:
-                    break
-                if self.states[earlier] == WAITING:
+            upstream = upstream_of(event["stage"])
+            for earlier in self.states:  # stages that do not depend on each other may start in any order
+                if earlier in upstream and self.states[earlier] == WAITING:
                     self._set(earlier, UNCHANGED, "unchanged, reused")
             self._current = event["stage"]
             self._set(event["stage"], RUNNING, "")

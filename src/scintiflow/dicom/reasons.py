@@ -31,7 +31,11 @@ class Reason(Enum):
         "A length, a matrix or a nesting in the file is beyond what a whole-body scan can have",
         _EXPORT,
     )
-    TOO_SLOW = (Outcome.QUARANTINED, "Reading the file took more than five seconds of processor time and was stopped", _EXPORT)
+    TOO_SLOW = (
+        Outcome.QUARANTINED,
+        "Reading the file took more than five seconds of processor time and was stopped",
+        _EXPORT,
+    )
     UNREADABLE = (Outcome.QUARANTINED, "The file cannot be opened", "Give read permission and add the export again")
     CHANGED = (Outcome.QUARANTINED, "The file changed while it was read", "Wait for the export to end, add it again")
     ARCHIVE = (Outcome.QUARANTINED, "The file is an archive", "Unpack it beside the other files and add them again")

@@ -76,6 +76,12 @@ def edges() -> set[tuple[str, str]]:
     return {(maker[read], stage.name) for stage in STAGES for read in stage.reads if read in maker}
 
 
+def upstream_of(stage: str) -> set[str]:
+    """Names of all stages that must have finished before this one starts."""
+    direct = {before for before, after in edges() if after == stage}
+    return direct.union(*(upstream_of(before) for before in direct))
+
+
 def laptop_path(name: str) -> Path:
     """Where DVC and `scintiflow stage` keep an input or output, relative to the project."""
     return SOURCES.get(name, BUILD / name)
