@@ -33,7 +33,7 @@ class Reason(Enum):
     )
     TOO_SLOW = (
         Outcome.QUARANTINED,
-        "Reading the file took more than five seconds of processor time and was stopped",
+        "Reading the file took more than five seconds of work and was stopped",
         _EXPORT,
     )
     UNREADABLE = (Outcome.QUARANTINED, "The file cannot be opened", "Give read permission and add the export again")
