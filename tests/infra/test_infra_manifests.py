@@ -180,7 +180,8 @@ def test_every_address_inside_the_namespace_is_a_service_with_that_port(objects)
         for port in service["spec"]["ports"]
     }
     address = re.compile(r"(?:[/@,=]|^)([a-z][a-z0-9-]*)((?:\.scintiflow(?:\.svc(?:\.cluster\.local)?)?)?):(\d+)")
-    text = [each for item in objects for each in strings(item) if not re.search("registry|docker.io", each)]
+    images = {container["image"] for pod in pods(objects) for container in pod.containers}
+    text = [each for item in objects for each in strings(item) if each not in images and "registry" not in each]
     found = {(name, int(port)) for each in text for name, _, port in address.findall(each)}
     assert found == {("mlflow", 5000), ("postgresql", 5432)} == found & ports
     environment = [
