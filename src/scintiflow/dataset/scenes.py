@@ -29,7 +29,7 @@ LARGEST_STRETCH = 0.1  # one axis against the other
 TURN_RADIANS = 0.12  # standard deviation
 QUARTER_TURN_SHARE = 0.1
 TEXTURE_SHARE, LARGEST_TEXTURE = 0.5, 0.2
-HOT_LESIONS_PER_PATCH, COLD_LESIONS_PER_PATCH = 1.5, 0.2
+COLD_LESIONS_PER_PATCH = 0.2
 LESION_CONTRAST, LESION_SIGMA_PIXELS = (0.15, 4.0), (1.3, 5.0)
 LESION_IN_BONE_SHARE = 0.8
 CUT_SHARE = 0.06  # of patches: the field of view ends inside the matrix
@@ -55,7 +55,7 @@ class SceneSampler:
         k = np.array([self._acceleration(generator) for _ in scenes], np.float32)
         rapid = [generator.poisson(expected / ratio) for (expected, _), ratio in zip(scenes, k, strict=True)]
         masks = np.zeros((len(scenes), len(STRUCTURES), self._pixels, self._pixels), np.float32)
-        masks[:, BODY] = np.stack([body for _, body in scenes])
+        masks[:, BODY] = np.stack([weight for _, weight in scenes])
         return Batch(
             input=np.stack(rapid)[:, None].astype(np.float32),
             k=k,
@@ -65,17 +65,20 @@ class SceneSampler:
         )
 
     def scene(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Expected counts of a standard scan, and the body, both `[row, column]`."""
+        """Expected counts of a standard scan, and what each pixel weighs in the loss, both `[row, column]`.
+
+        The body weighs 1, a hot lesion up to 1 + `lesion_weight`, everything else 0.
+        """
         if generator.random() < self._params.shapes_share:
             expected = self._shapes(generator)
-            body = expected > BODY_FROM_COUNTS
+            weight = (expected > BODY_FROM_COUNTS).astype(np.float64)
         else:
-            expected, body = self._child(generator)
+            expected, weight = self._child(generator)
         high = generator.random() < HIGH_FLOOR_SHARE
         expected = expected + generator.uniform(0, HIGH_FLOOR_COUNTS if high else FLOOR_COUNTS)
         if generator.random() < CUT_SHARE:
-            expected, body = _field_cut(expected, body, generator)
-        return np.minimum(expected, LARGEST_EXPECTED), body
+            expected, weight = _field_cut(expected, weight, generator)
+        return np.minimum(expected, LARGEST_EXPECTED), weight
 
     def _acceleration(self, generator: np.random.Generator) -> float:
         if generator.random() < NOMINAL_SHARE:
@@ -99,8 +102,29 @@ class SceneSampler:
             expected = expected * _texture(expected.shape, generator)
         if generator.random() < self._params.blurred_share:
             expected = gaussian_filter(expected, generator.uniform(0.3, self._params.largest_blur_pixels))
-        expected = _with_lesions(expected, bone, body > 0.5, generator)
-        return expected * _log_uniform(generator, *self._params.counts), body > 0.5
+        expected, lesions = self._with_lesions(expected, bone, body > 0.5, generator)
+        weight = (body > 0.5) * (1 + self._params.lesion_weight * lesions)
+        return expected * _log_uniform(generator, *self._params.counts), weight
+
+    def _with_lesions(
+        self, expected: np.ndarray, bone: np.ndarray, body: np.ndarray, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The picture with hot and cold Gaussian spots, most of the hot ones in bone; and the hot spots, 0 to 1."""
+        hot = np.zeros(expected.shape)
+        in_body = np.flatnonzero(body)
+        if not len(in_body):
+            return expected, hot
+        in_bone = np.flatnonzero(bone > 0.5 * expected)
+        picture = expected.copy()
+        for _ in range(generator.poisson(self._params.lesions_per_patch)):
+            places = in_bone if len(in_bone) and generator.random() < LESION_IN_BONE_SHARE else in_body
+            spot, centre = _spot(places, expected.shape, generator)
+            hot = np.maximum(hot, spot)
+            picture += (_log_uniform(generator, *LESION_CONTRAST) * expected.flat[centre]) * spot
+        for _ in range(generator.poisson(COLD_LESIONS_PER_PATCH)):
+            spot, _ = _spot(in_body, expected.shape, generator)
+            picture *= 1 - generator.uniform(0.2, 0.9) * spot
+        return picture, hot
 
     def _centre(self, number: int, view: int, generator: np.random.Generator) -> tuple[int, int]:
         shape = self._children[number].body.shape
@@ -162,25 +186,6 @@ def _texture(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarr
     return np.exp(generator.uniform(0, LARGEST_TEXTURE) * field / field.std())
 
 
-def _with_lesions(
-    expected: np.ndarray, bone: np.ndarray, body: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
-    """Hot and cold Gaussian spots, most of the hot ones in bone."""
-    in_body = np.flatnonzero(body)
-    if not len(in_body):
-        return expected
-    in_bone = np.flatnonzero(bone > 0.5 * expected)
-    picture = expected.copy()
-    for _ in range(generator.poisson(HOT_LESIONS_PER_PATCH)):
-        places = in_bone if len(in_bone) and generator.random() < LESION_IN_BONE_SHARE else in_body
-        spot, centre = _spot(places, expected.shape, generator)
-        picture += (_log_uniform(generator, *LESION_CONTRAST) * expected.flat[centre]) * spot
-    for _ in range(generator.poisson(COLD_LESIONS_PER_PATCH)):
-        spot, _ = _spot(in_body, expected.shape, generator)
-        picture *= 1 - generator.uniform(0.2, 0.9) * spot
-    return picture
-
-
 def _spot(places: np.ndarray, shape: tuple[int, ...], generator: np.random.Generator) -> tuple[np.ndarray, int]:
     """A Gaussian of height 1 around one of the places (flat indices), and that place."""
     centre = int(places[generator.integers(len(places))])
@@ -193,7 +198,7 @@ def _spot(places: np.ndarray, shape: tuple[int, ...], generator: np.random.Gener
 
 
 def _field_cut(
-    expected: np.ndarray, body: np.ndarray, generator: np.random.Generator
+    expected: np.ndarray, weight: np.ndarray, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nothing is measured beyond a straight edge, along a row or a column."""
     seen = np.ones(expected.shape, bool)
@@ -203,7 +208,7 @@ def _field_cut(
         seen[beyond] = False
     else:
         seen[:, beyond] = False
-    return expected * seen, body & seen
+    return expected * seen, weight * seen
 
 
 def _log_uniform(generator: np.random.Generator, low: float, high: float) -> float:

@@ -76,3 +76,5 @@ class ScenesParams(Section):
     blurred_share: Share
     largest_blur_pixels: Positive
     shapes_share: Share
+    lesions_per_patch: Annotated[float, Field(ge=0)] = 1.5
+    lesion_weight: Annotated[float, Field(ge=0)] = 0.0
