@@ -25,6 +25,7 @@ def evaluated(cohort, params, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(stage, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.5)(rapid, k))
     patch.setattr(stage, "checkpoint_sha256", lambda path: "c" * 64)
+    patch.setattr(stage, "origin_of", lambda path: "nothing: random weights")
     patch.setattr(champion_restorer, "checkpoint_sha256", lambda path: "c" * 64)
     patch.setattr(champion_restorer, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.0)(rapid, k))
     champion = {"name": "scintiflow", "version": "4", "checkpoint_sha256": "d" * 64}

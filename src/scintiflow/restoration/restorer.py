@@ -211,6 +211,14 @@ def trained_accelerations(cascade_folder: Path) -> tuple[float, float] | None:
     return (float(found[0]), float(found[1])) if found else None
 
 
+def origin_of(cascade_folder: Path) -> str:
+    """What training started from, in words."""
+    recipe = _description(cascade_folder).get("recipe", {})
+    if not recipe.get("start_from"):
+        return "nothing: random weights"
+    return f"{recipe['start_from']}, an f^IR1 with SHA-256 {recipe['start_from_sha256']}"
+
+
 def recipe_of(cascade_folder: Path) -> TrainCascadeParams:
     """The parameters that the cascade was trained with.
 

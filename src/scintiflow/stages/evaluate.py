@@ -57,7 +57,7 @@ from scintiflow.evaluation.trained_baselines import NOT_TRAINED, train_baseline
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer
+from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, origin_of
 from scintiflow.restoration.variants import BASELINES
 from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
@@ -184,6 +184,7 @@ def _facts(inputs: Inputs, table: pd.DataFrame, by_sigma: dict[float, float], si
         ("Body and bone regions", f"from {regions}"),
         ("Data set (SHA-256)", sha256_file(inputs.dataset / MANIFEST)),
         ("Model f^IR1 (SHA-256)", checkpoint_sha256(inputs.cascade)),
+        ("Training started from", origin_of(inputs.cascade)),
         ("Segment Anything", _sam_provenance(inputs.priors)),
         ("Gaussian baseline", f"sigma {sigma:g} pixels, best of (pixels: validation PSNR in dB) {tried}"),
         ("Software", f"scintiflow {__version__}"),
