@@ -205,7 +205,7 @@ def test_an_interrupted_run_is_marked_and_leaves_no_process(project):
         for line in process.stdout:
             if "Evaluate" in line and "running" in line:
                 break
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not started(project, "interrupted"):
             assert time.monotonic() < deadline
             time.sleep(0.2)
