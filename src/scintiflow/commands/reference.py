@@ -10,11 +10,6 @@ from scintiflow.commands.options import DEFAULT_PARAMS, ParamsFile, load_recipe,
 group = subcommands("The reference model that comes with the project.")
 
 
-@group.callback()
-def reference() -> None:
-    """The reference model that comes with the project."""
-
-
 @group.command()
 def train(
     recipe: Annotated[Path, typer.Option(help="What to train on and how.")] = Path("reference/recipe.yaml"),

@@ -5,7 +5,6 @@ minutes after cloning, and so that retraining need not start from nothing.
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from scintiflow.phantom.child import Velocities, simulate_child
 from scintiflow.phantom.cohort import phantom_code_version
 from scintiflow.phantom.components import load_components, make_components
 from scintiflow.progress import work
-from scintiflow.restoration.restorer import DESCRIPTION, FIRST, save_cascade
+from scintiflow.restoration.restorer import SECOND, save_cascade
 from scintiflow.restoration.training import fit
 from scintiflow.restoration.validation import thinned_views
 from scintiflow.stages.code_version import code_version
@@ -54,10 +53,9 @@ def train_reference(recipe: ReferenceRecipe, params: Params, folder: Path, track
     identity = f"{training.sha256()} {scenes.sha256()} {code_version('train_cascade')}"
     views = thinned_views(_held_out(recipe, params), training.seed)
     module = fit(training, sampler, views, folder / "checkpoints", identity, tracker)
-    with whole_folder(folder / "model") as partial, whole_folder(folder / "cascade") as cascade:
-        save_cascade(cascade, module.averaged_cascade, training, scenes.sha256(), scenes.accelerations)
-        for name in (FIRST, DESCRIPTION):
-            shutil.copy2(cascade / name, partial / name)
+    with whole_folder(folder / "model") as partial:
+        save_cascade(partial, module.averaged_cascade, training, scenes.sha256(), scenes.accelerations)
+        (partial / SECOND).unlink()  # it learned nothing
         module.curves.save(partial)
         write_json(partial / RECIPE, recipe.model_dump())
     return {"validation_psnr_first_db": module.curves.rows[-1]["validation_psnr_first_db"]}
