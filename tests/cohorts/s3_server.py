@@ -111,6 +111,9 @@ class Line:
             return
         with self._lock:
             self._open |= {near, far}
+        if self.is_cut:  # meanwhile
+            self._drop_all()
+            return
         for source, target in ((near, far), (far, near)):
             threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
 
@@ -124,15 +127,18 @@ class Line:
                         self._drop_all()
                         return
                 target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.close()
+        self._drop({source, target})
 
     def _drop_all(self) -> None:
         with self._lock:
-            ends, self._open = self._open, set()
+            ends = set(self._open)
+        self._drop(ends)
+
+    def _drop(self, ends: set[socket.socket]) -> None:
+        with self._lock:
+            self._open -= ends
         for end in ends:
-            with suppress(OSError):
+            with suppress(OSError):  # first, for close alone neither wakes the thread that reads nor tells the peer
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 

@@ -20,15 +20,21 @@ ROOT = Path(__file__).parents[2]
 STAGES = ("Ingest", "Adapt SAM", "Distil", "Train", "Fetch", "Evaluate", "Register", "Restore")
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of a user who set nothing."""
+    chosen = ("MLFLOW_", "SCINTIFLOW_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(chosen)} | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
 def scintiflow(project: Path, *arguments: str, expect: int = 0) -> str:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     if arguments[0] in ("retrain", "plan"):  # nothing in this project is committed
         arguments = (*arguments, "--allow-dirty")
-    for name in ("MLFLOW_TRACKING_URI", "SCINTIFLOW_PIPELINE_RUN", "SCINTIFLOW_EXPERIMENT", "SCINTIFLOW_GIT_SHA"):
-        environment.pop(name, None)
     result = subprocess.run(
         [sys.executable, "-m", "scintiflow.cli", *arguments],
-        cwd=project, env=environment, capture_output=True, text=True, check=False,
+        cwd=project, env=surroundings(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = result.stdout + result.stderr
     assert result.returncode == expect, said
@@ -200,17 +206,20 @@ def test_a_breaking_stage_exits_with_one_and_names_the_log(project):
 def test_an_interrupted_run_is_marked_and_leaves_no_process(project):
     change(project, tracking={"experiment": "interrupted"}, evaluate={"seed": 77})
     command = [sys.executable, "-m", "scintiflow.cli", "retrain", "--profile", "tiny", "--allow-dirty"]
+    log = project / "interrupted.log"  # not a pipe, which would fill while nobody reads it
     try:
-        process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if "Evaluate" in line and "running" in line:
-                break
-        deadline = time.monotonic() + 240
+        with log.open("w") as target:
+            process = subprocess.Popen(
+                command, cwd=project, env=surroundings(), stdout=target, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + 300
         while not started(project, "interrupted"):
-            assert time.monotonic() < deadline
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
         process.terminate()  # like Ctrl-C, which a shell's background jobs ignore
-        _, said = process.communicate(timeout=60)
+        process.wait(timeout=60)
+        said = log.read_text()
     finally:
         change(project, tracking={"experiment": "tiny"})
     assert process.returncode == 130
