@@ -8,6 +8,7 @@ from scintiflow.commands import (
     cohort,
     dicom,
     models,
+    node,
     pipeline,
     reference,
     remote,
@@ -40,6 +41,7 @@ app.command()(training.ablation)
 app.command()(tracing.lineage)
 app.command()(tracing.reproduce)
 app.command()(restoring.restore)
+app.command()(node.node)
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ from scintiflow.params.recipe import (
     section_of,
 )
 from scintiflow.params.section import Section
+from scintiflow.params.using import NodeParams, PeerParams, TlsParams, WatchParams
 
 __all__ = [
     "AblationArmParams",
@@ -50,7 +51,9 @@ __all__ = [
     "IngestParams",
     "Margins",
     "NetworkParams",
+    "NodeParams",
     "Params",
+    "PeerParams",
     "PhantomParams",
     "Protocol",
     "ReferenceRecipe",
@@ -60,8 +63,10 @@ __all__ = [
     "ScenesParams",
     "Section",
     "SplitParams",
+    "TlsParams",
     "TrackingParams",
     "TrainCascadeParams",
+    "WatchParams",
     "changed",
     "load_params",
     "load_reference_recipe",

@@ -13,6 +13,7 @@ from scintiflow.cohorts.wording import shown_path
 from scintiflow.dicom.derived import ModelIdentity, restored_object
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Reason, Rejection
+from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Protocol
@@ -26,6 +27,7 @@ from scintiflow.restoration.restorer import (
 )
 
 SHORT_HASH = 12
+Watch = Callable[[Scan, np.ndarray, float, ModelIdentity], None]  # scan, restored counts, k, model
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def scan_files(source: Path) -> list[Path]:
 
 
 def restore_files(
-    files: Iterable[Path], root: Path, out: Path, model: str, protocol: Protocol
+    files: Iterable[Path], root: Path, out: Path, model: str, protocol: Protocol, watch: Watch | None = None
 ) -> Iterator[RestoredFile]:
     """Restore rapid scans one by one; yields what became of each, in the order given.
 
@@ -93,6 +95,7 @@ def restore_files(
         model: see `open_model`.
         protocol: k, the expected count ratio, is a scan's velocity over the standard one. A scan is rapid if its
             velocity is `rapid_velocity_mm_s` within the tolerance, or if k is among the model's accelerations.
+        watch: see `restore_file`.
 
     Equal inputs give equal bytes. A file that is no rapid whole-body scan is refused and changes nothing.
     """
@@ -101,7 +104,7 @@ def restore_files(
         relative = Path(path.name) if path == root else path.relative_to(root)
         target = (out / relative).with_suffix(".restored.dcm")
         try:
-            written = _restore_file(path, target, opened, protocol)
+            written = restore_file(path, target, opened, protocol, watch)
         except Rejection as rejection:
             reason = Reason[rejection.code]
             yield RestoredFile(path, None, f"{rejection.code}: {reason.sentence}. {reason.remedy}")
@@ -122,7 +125,11 @@ def restoring_lines(results: list[RestoredFile], show_paths: bool) -> Iterator[s
             yield from (f"  {shown_path(result.source)}" for result in refused)
 
 
-def _restore_file(path: Path, target: Path, model: OpenModel, protocol: Protocol) -> Path:
+def restore_file(path: Path, target: Path, model: OpenModel, protocol: Protocol, watch: Watch | None = None) -> Path:
+    """Restore one scan into `target`, whole or not at all; `watch` is then told of it.
+
+    Raises Rejection if the file is no rapid whole-body scan that the model may be asked for.
+    """
     scan = read_scan(path)
     count_ratio = scan.velocity_mm_s / protocol.standard_velocity_mm_s
     if not _is_rapid(scan.velocity_mm_s, count_ratio, model, protocol):
@@ -130,7 +137,10 @@ def _restore_file(path: Path, target: Path, model: OpenModel, protocol: Protocol
     derivation = (
         f"Restored from a rapid scan to the counts of a standard scan, k = {count_ratio:.3f}. Processed image"
     )
-    save_object(target, restored_object(path, model.restore(scan.counts, count_ratio), model.identity, derivation))
+    restored = model.restore(scan.counts, count_ratio)
+    save_object(target, restored_object(path, restored, model.identity, derivation))
+    if watch is not None:
+        watch(scan, restored, count_ratio, model.identity)
     return target
 
 
