@@ -16,6 +16,7 @@ from scintiflow.commands import (
     samples,
     tracing,
     training,
+    watching,
     weights,
 )
 from scintiflow.errors import ScintiflowError
@@ -42,6 +43,7 @@ app.command()(tracing.lineage)
 app.command()(tracing.reproduce)
 app.command()(restoring.restore)
 app.command()(node.node)
+app.command()(watching.drift)
 
 
 def main() -> None:

@@ -17,12 +17,15 @@ def restore(
     show_paths: Annotated[bool, typer.Option(help="Name refused files; paths may name patients.")] = False,
 ) -> None:
     """Restore rapid scans; what is no rapid scan is refused with its reason."""
+    from scintiflow.drift.store import Journal
     from scintiflow.progress import track
     from scintiflow.stages.restoring import restore_files, restoring_lines, scan_files
 
     files = scan_files(source)
-    protocol = load_recipe(params, profile).ingest.protocol
-    results = list(track(restore_files(files, source, out, model, protocol), "restoring", len(files)))
+    recipe = load_recipe(params, profile)
+    watch = Journal(Path(recipe.watch.folder)).add if recipe.watch.folder else None
+    restored = restore_files(files, source, out, model, recipe.ingest.protocol, watch)
+    results = list(track(restored, "restoring", len(files)))
     for line in restoring_lines(results, show_paths):
         typer.echo(line)
     if not any(result.written for result in results):

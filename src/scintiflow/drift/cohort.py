@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scintiflow.dataset.manifest import Dataset
-from scintiflow.drift.statistics import (
+from scintiflow.drift.features import (
     CATEGORIES,
     NUMBERS,
     SPACING_STEP,

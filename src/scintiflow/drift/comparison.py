@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from scintiflow.drift.statistics import CATEGORIES, NUMBERS, OF_THE_MODEL, ScanStatistics, column
+from scintiflow.drift.features import CATEGORIES, NUMBERS, OF_THE_MODEL
+from scintiflow.drift.statistics import ScanStatistics, column
 from scintiflow.params import WatchParams
 
 DRIFT, NO_DRIFT, TOO_FEW = "drift", "no drift", "too few scans"
