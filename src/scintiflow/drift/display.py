@@ -9,9 +9,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from scintiflow.drift.comparison import DRIFT, TOO_FEW, FeatureTest, Verdict
 from scintiflow.drift.features import NUMBERS, TITLES
+from scintiflow.evaluation.columns import AGE_BANDS
 from scintiflow.files import whole_file, write_json
 from scintiflow.params import WatchParams
 
@@ -66,12 +68,11 @@ def draw(verdict: Verdict, path: Path) -> None:
     panels = np.atleast_2d(figure.subplots(rows, 2)).ravel()
     for panel, test in zip(panels, verdict.tests, strict=False):
         (_cumulative if test.feature in NUMBERS else _bars)(panel, test)
-        colour = ALARM if test.drifted else "#1c2430"
         words = "drift" if test.drifted else "no drift"
         panel.set_title(
-            f"{TITLES[test.feature]}: {words} (effect {test.effect:.2f}, chance {chance_text(test.corrected)})",
-            fontsize=9.5,
-            color=colour,
+            f"{TITLES[test.feature]}: {words}, effect {test.effect:.2f}",
+            fontsize=10,
+            color=ALARM if test.drifted else "#1c2430",
             loc="left",
         )
         panel.tick_params(labelsize=8)
@@ -89,10 +90,16 @@ def _cumulative(panel: Axes, test: FeatureTest) -> None:
         panel.ecdf(values, color=colour, linewidth=width, label=f"{label} ({len(values)})")
     panel.set_ylabel("share at or below", fontsize=8)
     panel.set_ylim(0, 1.02)
+    if test.feature.startswith("counts"):
+        panel.xaxis.set_major_formatter(EngFormatter())
 
 
 def _bars(panel: Axes, test: FeatureTest) -> None:
-    names = sorted({*test.trained, *test.new}, key=lambda name: -test.trained.get(name, 0))
+    ages = [name for name, _ in AGE_BANDS]
+    names = sorted(
+        {*test.trained, *test.new},
+        key=lambda name: (ages.index(name) if name in ages else len(ages), -test.trained.get(name, 0), name),
+    )
     places = np.arange(len(names))
     for counts, colour, shift in ((test.trained, TRAINED, -0.2), (test.new, NEW, 0.2)):
         total = sum(counts.values())

@@ -15,8 +15,8 @@ from scintiflow.evaluation.consistency import consistency
 NUMBERS = ("counts_anterior", "counts_posterior", "velocity_mm_s", "spacing_mm", "consistency_deviance")
 CATEGORIES = ("age_band", "scanner")
 TITLES = {
-    "counts_anterior": "counts, anterior view",
-    "counts_posterior": "counts, posterior view",
+    "counts_anterior": "anterior counts",
+    "counts_posterior": "posterior counts",
     "velocity_mm_s": "table velocity (mm/s)",
     "spacing_mm": "pixel spacing (mm)",
     "consistency_deviance": "consistency deviance",
