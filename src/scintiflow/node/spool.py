@@ -96,11 +96,15 @@ class Spool:
 
     def to_restore(self) -> list[str]:
         """Keys of what waits to be restored, the oldest first."""
-        return [key for key in self._keys(RECEIVED) if not self.path(RESTORED, key).exists()]
+        return [
+            key
+            for key in self._keys(RECEIVED)
+            if not self.path(RESTORED, key).exists() and not self.path(SENT, key).exists()
+        ]
 
     def to_send(self) -> list[str]:
         """Keys of results that wait for the peer, the oldest first."""
-        return self._keys(RESTORED)
+        return [key for key in self._keys(RESTORED) if not self.path(SENT, key).exists()]
 
     def begin(self, key: str, work: Work, **notes: str | bool) -> int:
         """Note that a work begins; returns how often it was begun before."""
