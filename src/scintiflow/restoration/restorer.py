@@ -21,6 +21,7 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, sha256_file, write_json
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
+from scintiflow.restoration.counts import count_true
 from scintiflow.structures import STRUCTURES
 
 FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
@@ -33,15 +34,20 @@ class RestorationNetwork(nn.Module):
     """f^IR1 over whole scans: counts `[scan, view, row, column]` and k -> estimated standard counts, same shape.
 
     A network of two views takes the other view of the same scan as its second input, where a scan has two.
+    `count_true_pixels` is the reach within which counts stay what was measured, see `count_true`; 0 leaves them.
     """
 
-    def __init__(self, first: FirstNetwork) -> None:
+    def __init__(self, first: FirstNetwork, count_true_pixels: float = 0.0) -> None:
         super().__init__()
-        self.first = first
+        self.first, self.count_true_pixels = first, count_true_pixels
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
-        return torch.cat([restored.counts for restored in self.by_view(counts, k)]).reshape(counts.shape)
+        estimate = torch.cat([restored.counts for restored in self.by_view(counts, k)])
+        if self.count_true_pixels:
+            ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).view(-1, 1, 1, 1)
+            estimate = count_true(estimate, (counts * ratios).reshape(estimate.shape), self.count_true_pixels)
+        return estimate.reshape(counts.shape)
 
     def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
@@ -84,6 +90,7 @@ def save_cascade(
     description = {
         "accelerations": accelerations or params.augmentation.accelerations,
         "base_blur_pixels": params.base_blur_pixels,
+        "count_true_pixels": params.count_true_pixels,
         "first": params.first.model_dump(),
         "first_parameters": _parameters(cascade.first),
         "first_sha256": sha256_file(folder / FIRST),
@@ -123,7 +130,8 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
         description.get("prior_head", False),
     )
     first.load_state_dict(load_file(weights))
-    return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
+    reach = description.get("count_true_pixels", 0.0)
+    return RestorationNetwork(first.to(memory_format=torch.channels_last), reach).eval()
 
 
 def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
