@@ -6,7 +6,6 @@
 - `curves.csv`, `curves.png`.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,17 +14,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import scintiflow
 from scintiflow.dataset.opposite import opposite_views
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import read_json, sha256_file, write_json
+from scintiflow.files import sha256_file, write_json
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
+from scintiflow.restoration.model_folder import (
+    DESCRIPTION,
+    FIRST,
+    REFERENCE,
+    REFERENCE_FOLDER,
+    SECOND,
+    checked_weights,
+    description_of,
+)
 from scintiflow.structures import STRUCTURES
 
-FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
-REFERENCE = "reference"  # the name of the model that the project carries with it, and of its folder
-REFERENCE_FOLDER = Path(scintiflow.__file__).parents[2] / REFERENCE
 WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
 
@@ -108,12 +112,8 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
 
     Raises ScintiflowError if the folder is incomplete or the weights are not the described ones.
     """
-    description = _description(cascade_folder)
-    weights = cascade_folder / FIRST
-    if not weights.is_file() or sha256_file(weights) != description["first_sha256"]:
-        raise ScintiflowError(
-            f"is absent or differs from {DESCRIPTION}", where=weights, remedy="Run the train_cascade stage again"
-        )
+    description = description_of(cascade_folder)
+    weights = checked_weights(cascade_folder)
     network = NetworkParams.model_validate(description["first"])
     first = FirstNetwork(
         network,
@@ -134,7 +134,7 @@ def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
     if not params.start_from:
         return None
     folder = REFERENCE_FOLDER if params.start_from == REFERENCE else Path(params.start_from)
-    description = _description(folder)
+    description = description_of(folder)
     if description["first_sha256"] != params.start_from_sha256:
         raise ScintiflowError(
             f"holds weights with SHA-256 {description['first_sha256']}",
@@ -200,20 +200,9 @@ def load_second_restorer(
     return restore
 
 
-def checkpoint_sha256(cascade_folder: Path) -> str:
-    """Hex SHA-256 of f^IR1's weights: the identity of what restores."""
-    return str(_description(cascade_folder)["first_sha256"])
-
-
-def trained_accelerations(cascade_folder: Path) -> tuple[float, float] | None:
-    """The lowest and highest k that the cascade was trained for; None where it knows its own protocol only."""
-    found = _description(cascade_folder).get("accelerations")
-    return (float(found[0]), float(found[1])) if found else None
-
-
 def origin_of(cascade_folder: Path) -> str:
     """What training started from, in words."""
-    recipe = _description(cascade_folder).get("recipe", {})
+    recipe = description_of(cascade_folder).get("recipe", {})
     if not recipe.get("start_from"):
         return "nothing: random weights"
     return f"{recipe['start_from']}, an f^IR1 with SHA-256 {recipe['start_from_sha256']}"
@@ -224,21 +213,12 @@ def recipe_of(cascade_folder: Path) -> TrainCascadeParams:
 
     Raises ScintiflowError for a folder written before these were kept.
     """
-    recipe = _description(cascade_folder).get("recipe")
+    recipe = description_of(cascade_folder).get("recipe")
     if recipe is None:
         raise ScintiflowError(
             "does not say how it was trained", where=cascade_folder, remedy="Run the train_cascade stage again"
         )
     return TrainCascadeParams.model_validate(recipe)
-
-
-def _description(folder: Path) -> dict:
-    try:
-        return read_json(folder / DESCRIPTION)
-    except (OSError, json.JSONDecodeError):
-        raise ScintiflowError(
-            "is not a trained cascade", where=folder, remedy="Run the train_cascade stage first"
-        ) from None
 
 
 def _plain(network: nn.Module) -> dict[str, Tensor]:

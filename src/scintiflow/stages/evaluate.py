@@ -57,7 +57,8 @@ from scintiflow.evaluation.trained_baselines import NOT_TRAINED, train_baseline
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, origin_of
+from scintiflow.restoration.model_folder import checkpoint_sha256
+from scintiflow.restoration.restorer import load_restorer, origin_of
 from scintiflow.restoration.variants import BASELINES
 from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
