@@ -15,6 +15,7 @@ from scintiflow.commands import (
     samples,
     tracing,
     training,
+    viewing,
     weights,
 )
 from scintiflow.errors import ScintiflowError
@@ -40,6 +41,7 @@ app.command()(training.ablation)
 app.command()(tracing.lineage)
 app.command()(tracing.reproduce)
 app.command()(restoring.restore)
+app.command()(viewing.view)
 
 
 def main() -> None:

@@ -14,8 +14,7 @@ from scintiflow.dicom.validation import validate
 from scintiflow.dicom.whole_body import object_bytes, save_object
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.agreement import Agreement, Calibration
-from scintiflow.params import PhantomParams, changed, load_params
-from scintiflow.phantom.cohort import simulate_cohort
+from scintiflow.params import changed, load_params
 from scintiflow.stages import restoring
 from scintiflow.stages.restoring import OpenModel, open_model, parse_model, restore_object
 
@@ -32,22 +31,6 @@ def calibration(limits: Agreement) -> Calibration:
 
 
 TOY = OpenModel(scaled, ModelIdentity("toy", "3", "a" * 64), None, calibration(GENEROUS))
-
-
-@pytest.fixture(scope="module")
-def scans(tmp_path_factory):
-    """Paths of a child's scans, rapid first."""
-    folder = tmp_path_factory.mktemp("hospital")
-    child = PhantomParams(cohort="one", children=1, seed=4, youngest_years=3.0, oldest_years=4.0, lesions_at_most=0)
-    velocities = PROTOCOL.standard_velocity_mm_s, PROTOCOL.rapid_velocity_mm_s
-    simulate_cohort(child, *velocities, folder / "export", folder / "truth", workers=1)
-    paths = []
-    for path in sorted((folder / "export").rglob("*")):
-        try:
-            paths.append((-read_scan(path).velocity_mm_s, path))
-        except Rejection:
-            continue
-    return [path for _, path in sorted(paths)]
 
 
 def test_a_rapid_scan_becomes_a_derived_object_of_its_study(scans):

@@ -11,6 +11,7 @@ viewers would apply or ignore at will.
 import copy
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +110,12 @@ def _copy_patient_and_study(result: Dataset, source: Dataset) -> None:
             result.add(copy.deepcopy(source[keyword]))
         elif keyword in EMPTY_IF_MISSING.split():
             setattr(result, keyword, "")
+
+
+def stated_count_ratio(dataset: Dataset) -> float | None:
+    """k as DerivationDescription states it, to three decimals; None where it does not."""
+    found = re.search(r"\bk = (\d+\.\d+)", str(dataset.get("DerivationDescription", "")))
+    return float(found[1]) if found else None
 
 
 def is_marked(dataset: Dataset) -> bool:

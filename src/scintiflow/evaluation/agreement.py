@@ -132,7 +132,7 @@ def _of_view(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_mm: 
     windows = [_windows(rapid, restored / ratio, _side(width, spacing_mm)) for width in WINDOWS_MM]
     return (
         consistency(rapid, restored, ratio, body).deviance,
-        abs(claimed / measured - 1) if measured else math.inf,
+        abs(float(claimed) / measured - 1) if measured else math.inf,
         max(excess for excess, _ in windows),
         max(loss for _, loss in windows),
     )

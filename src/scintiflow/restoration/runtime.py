@@ -36,15 +36,13 @@ def open_restorer(cascade_folder: Path, cores: int = 1) -> Restore:
     graph = _graph_view(cascade_folder) if (cascade_folder / GRAPH).is_file() else None
     loaded: list[RestoreView] = []  # torch takes seconds to start, so only when it is needed
 
-    def torch_view() -> RestoreView:
-        if not loaded:
-            loaded.append(_torch_view(cascade_folder))
-        return loaded[0]
-
     def restore(rapid: np.ndarray, k: float) -> np.ndarray:
         if rapid.ndim != 3:
             raise ValueError(f"counts must be [view, row, column], got {rapid.shape}")
-        view = graph if graph is not None and min(rapid.shape[1:]) > smallest else torch_view()
+        view = graph
+        if view is None or min(rapid.shape[1:]) <= smallest:
+            view = loaded[0] if loaded else torch_view(cascade_folder)
+            loaded[:] = [view]
         opposites = list(opposite_views(rapid)) if two_views else [None] * len(rapid)
         with ThreadPoolExecutor(min(cores, len(rapid))) as pool:
             return np.stack(list(pool.map(partial(_restored, view, k), rapid, opposites)))
@@ -79,7 +77,8 @@ def _graph_view(folder: Path) -> RestoreView:
     return restore
 
 
-def _torch_view(folder: Path) -> RestoreView:
+def torch_view(folder: Path) -> RestoreView:
+    """Torch as `RestoreView`: (counts `[row, column]`, k, opposite `[2, row, column]` or None) -> restored counts."""
     import torch
 
     from scintiflow.restoration.restorer import load_network
