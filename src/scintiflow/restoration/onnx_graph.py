@@ -21,9 +21,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from scintiflow.files import whole_file
-from scintiflow.restoration.cascade import FirstNetwork
 from scintiflow.restoration.model_folder import FIRST, GRAPH, checked_weights, checkpoint_sha256, description_of
-from scintiflow.restoration.restorer import load_network
+from scintiflow.restoration.restorer import RestorationNetwork, load_network
 from scintiflow.restoration.runtime import WEIGHTS_PROPERTY
 
 TOLERANCE = 1e-4  # largest difference from torch: of counts relative to 1 + counts; a test holds it
@@ -37,7 +36,7 @@ def export_graph(cascade_folder: Path) -> Path:
 
     Raises ScintiflowError if the folder is no trained cascade or its weights are not the described ones.
     """
-    network = load_network(cascade_folder).first
+    network = load_network(cascade_folder)
     model = _exported(network, int(description_of(cascade_folder)["patch_pixels"]))
     _refer_to(checked_weights(cascade_folder), model)
     _sign(model, checkpoint_sha256(cascade_folder))
@@ -47,22 +46,22 @@ def export_graph(cascade_folder: Path) -> Path:
 
 
 class _OneView(nn.Module):
-    """What is exported: counts alone come out."""
+    """What is exported."""
 
-    def __init__(self, first: FirstNetwork) -> None:
+    def __init__(self, network: RestorationNetwork) -> None:
         super().__init__()
-        self.first = first
+        self.network = network
 
     def forward(self, counts: Tensor, k: Tensor, opposite: Tensor | None = None) -> Tensor:
-        return self.first(counts, k, opposite).counts
+        return self.network.one_view(counts, k, opposite)
 
 
-def _exported(network: FirstNetwork, patch_pixels: int) -> onnx.ModelProto:
+def _exported(network: RestorationNetwork, patch_pixels: int) -> onnx.ModelProto:
     rows, columns = 2 * patch_pixels + ODD_ROWS, patch_pixels + ODD_COLUMNS
     free = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     inputs: tuple[Tensor, ...] = (torch.ones(1, 1, rows, columns), torch.tensor([2.0]))
     shapes: tuple[dict | None, ...] = (free, None)
-    if network.views == 2:
+    if network.first.views == 2:
         inputs, shapes = (*inputs, torch.ones(1, 2, rows, columns)), (*shapes, free)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

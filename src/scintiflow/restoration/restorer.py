@@ -19,6 +19,7 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, write_json
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
+from scintiflow.restoration.counts import count_true
 from scintiflow.restoration.model_folder import (
     DESCRIPTION,
     FIRST,
@@ -37,15 +38,23 @@ class RestorationNetwork(nn.Module):
     """f^IR1 over whole scans: counts `[scan, view, row, column]` and k -> estimated standard counts, same shape.
 
     A network of two views takes the other view of the same scan as its second input, where a scan has two.
+    `count_true_pixels` is the reach within which counts stay what was measured, see `count_true`; 0 leaves them.
     """
 
-    def __init__(self, first: FirstNetwork) -> None:
+    def __init__(self, first: FirstNetwork, count_true_pixels: float = 0.0) -> None:
         super().__init__()
-        self.first = first
+        self.first, self.count_true_pixels = first, count_true_pixels
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
-        return torch.cat([restored.counts for restored in self.by_view(counts, k)]).reshape(counts.shape)
+        return torch.cat([self.one_view(*inputs) for inputs in self._inputs(counts, k)]).reshape(counts.shape)
+
+    def one_view(self, counts: Tensor, k: Tensor, opposite: Tensor | None = None) -> Tensor:
+        """One view restored, `[1, 1, row, column]`; arguments as `FirstNetwork.forward` has them."""
+        estimate = self.first(counts, k, opposite).counts
+        if self.count_true_pixels:
+            estimate = count_true(estimate, counts * k.view(-1, 1, 1, 1), self.count_true_pixels)
+        return estimate
 
     def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
@@ -57,12 +66,15 @@ class RestorationNetwork(nn.Module):
         return torch.cat(masks).reshape(scans, views, len(STRUCTURES), rows, columns).transpose(1, 2)
 
     def by_view(self, counts: Tensor, k: Tensor | float) -> Iterator[Restored]:
-        """View by view, which bounds the memory."""
+        """View by view, which bounds the memory; what f^IR1 gives, before `count_true`."""
+        return (self.first(*inputs) for inputs in self._inputs(counts, k))
+
+    def _inputs(self, counts: Tensor, k: Tensor | float) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).expand(len(counts))
         for scan, ratio in zip(counts, ratios, strict=True):
             opposites = self._opposites(scan)
             for view, opposite in zip(scan.float(), opposites, strict=True):
-                yield self.first(view[None, None], ratio.view(1), opposite)
+                yield view[None, None], ratio.view(1), opposite
 
     def _opposites(self, scan: Tensor) -> list[Tensor | None]:
         if self.first.views == 1:
@@ -88,6 +100,7 @@ def save_cascade(
     description = {
         "accelerations": accelerations or params.augmentation.accelerations,
         "base_blur_pixels": params.base_blur_pixels,
+        "count_true_pixels": params.count_true_pixels,
         "first": params.first.model_dump(),
         "first_parameters": _parameters(cascade.first),
         "first_sha256": sha256_file(folder / FIRST),
@@ -123,7 +136,8 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
         description.get("prior_head", False),
     )
     first.load_state_dict(load_file(weights))
-    return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
+    reach = description.get("count_true_pixels", 0.0)
+    return RestorationNetwork(first.to(memory_format=torch.channels_last), reach).eval()
 
 
 def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:

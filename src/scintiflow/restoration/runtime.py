@@ -83,14 +83,14 @@ def torch_view(folder: Path) -> RestoreView:
 
     from scintiflow.restoration.restorer import load_network
 
-    first = load_network(folder).first
+    network = load_network(folder)
 
     def restore(counts: np.ndarray, k: float, opposite: np.ndarray | None) -> np.ndarray:
         torch.set_num_threads(1)  # of this thread
         beside = None if opposite is None else torch.from_numpy(_batch(opposite))
         with torch.no_grad():
-            restored = first(torch.from_numpy(_batch(counts[None])), torch.tensor([k], dtype=torch.float32), beside)
-        return restored.counts[0, 0].numpy()
+            ratio = torch.tensor([k], dtype=torch.float32)
+            return network.one_view(torch.from_numpy(_batch(counts[None])), ratio, beside)[0, 0].numpy()
 
     return restore
 
