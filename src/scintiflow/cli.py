@@ -16,6 +16,7 @@ from scintiflow.commands import (
     samples,
     tracing,
     training,
+    viewing,
     watching,
     weights,
 )
@@ -44,6 +45,7 @@ app.command()(tracing.reproduce)
 app.command()(restoring.restore)
 app.command()(node.node)
 app.command()(watching.drift)
+app.command()(viewing.view)
 
 
 def main() -> None:

@@ -58,11 +58,12 @@ class Archive:
         return path.read_bytes() in self.given if self.can_say else None
 
 
-def restore(source: Path, target: Path) -> None:
+def restore(source: Path, target: Path) -> tuple[str, ...]:
     from scintiflow.files import whole_file
 
     with whole_file(target) as partial:
         partial.write_bytes(source.read_bytes()[::-1])
+    return ()
 
 
 @pytest.fixture(autouse=True)

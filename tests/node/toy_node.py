@@ -17,18 +17,19 @@ from scintiflow.params import NodeParams
 IDENTITY = ModelIdentity("toy", "7", "ab" * 32)
 
 
-def restore(source: Path, target: Path) -> None:
+def restore(source: Path, target: Path) -> tuple[str, ...]:
     scan = read_scan(source)
     save_object(target, restored_object(source, scan.counts * 2.0, IDENTITY, "Twice the counts"))
+    return ()
 
 
 def main() -> None:
     params = NodeParams.model_validate(json.loads(Path(sys.argv[1]).read_text()))
     slowness = float(sys.argv[2])
 
-    def slow_restore(source: Path, target: Path) -> None:
+    def slow_restore(source: Path, target: Path) -> tuple[str, ...]:
         time.sleep(slowness)
-        restore(source, target)
+        return restore(source, target)
 
     with running_node(params, slow_restore, IDENTITY):
         print("ready", flush=True)

@@ -15,7 +15,8 @@ from scintiflow.registry.runs import open_client
 from scintiflow.registry.surroundings import TRACKING_URI
 from scintiflow.registry.verdict import Champion
 from scintiflow.restoration.cascade import Cascade
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, save_cascade
+from scintiflow.restoration.model_folder import checkpoint_sha256
+from scintiflow.restoration.restorer import load_restorer, save_cascade
 from scintiflow.stages.champion_restorer import champion_of
 from scintiflow.tracking import SilentTracker
 

@@ -18,8 +18,9 @@ from scintiflow.params import TrainCascadeParams, changed
 from scintiflow.restoration import training
 from scintiflow.restoration.batches import SteppedBatches, batch_loader, to_tensors
 from scintiflow.restoration.cascade import Cascade, Examples, first_loss
+from scintiflow.restoration.model_folder import checkpoint_sha256
 from scintiflow.restoration.module import CascadeTraining, learning_rate
-from scintiflow.restoration.restorer import checkpoint_sha256, load_network, load_restorer, starting_weights
+from scintiflow.restoration.restorer import load_network, load_restorer, starting_weights
 from scintiflow.restoration.training import train
 from scintiflow.restoration.validation import corrected_error, thinned_views
 from scintiflow.stages import train_cascade

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from scintiflow.drift.cohort import TRAINING_COHORT, read_training_cohort
 from scintiflow.drift.comparison import Verdict, compare
@@ -36,11 +38,12 @@ def check_drift(params: WatchParams, name: str, alias: str, days: int, training:
         trained, version, sha256 = read_training_cohort(training), "", ""
         model = training.name
     else:
-        from scintiflow.registry.version_files import version_file
+        from scintiflow.registry.models import fetch_model
 
-        with version_file(name, alias, TRAINING_COHORT) as (path, version, sha256):
-            trained = read_training_cohort(path)
-        model = f"{name} version {version}"
+        with TemporaryDirectory() as place:
+            found = fetch_model(name, alias, Path(place))
+            version, sha256, model = found.version, found.checkpoint_sha256, f"{name} version {found.version}"
+            trained = _carried_by(model, Path(place))
     verdict = compare(rows, trained, params, sha256)
     write_verdict(verdict, model, params, verdict_folder(params))
     if params.to_mlflow and version:
@@ -49,6 +52,16 @@ def check_drift(params: WatchParams, name: str, alias: str, days: int, training:
         short = {key: value for key, value in summary(verdict).items() if key in NEWEST_IN_TAG}
         tag_version(name, version, {DRIFT_TAG: json.dumps(short, sort_keys=True)})
     return verdict
+
+
+def _carried_by(model: str, folder: Path) -> dict[str, Any]:
+    if not (folder / TRAINING_COHORT).is_file():
+        raise ScintiflowError(
+            "carries no statistics of its training cohort: it was registered before these were kept",
+            where=model,
+            remedy="Retrain, or name a file with --training",
+        )
+    return read_training_cohort(folder / TRAINING_COHORT)
 
 
 def verdict_folder(params: WatchParams) -> Path:

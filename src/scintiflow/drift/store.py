@@ -23,7 +23,7 @@ class Journal:
     folder: Path
 
     def add(self, scan: Scan, restored: np.ndarray, count_ratio: float, model: ModelIdentity) -> None:
-        """Append a scan that was restored just now; fits `stages.restoring.restore_file`'s `watch`."""
+        """Append a scan that was restored just now; see `scan_statistics`."""
         self.append(scan_statistics(scan, restored, count_ratio, model))
 
     def append(self, row: ScanStatistics) -> None:

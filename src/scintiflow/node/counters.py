@@ -15,6 +15,7 @@ class Counters:
         self.declined = self._counter("declined", "Objects declined because the spool could not take them")
         self.strangers = self._counter("turned_away", "Callers that are not allowed")
         self.restored = self._counter("restored", "Scans restored")
+        self.contradicted = self._counter("contradicted", "Scans restored and marked: their counts contradict them")
         self.refused = Counter(
             "scintiflow_node_refused", "Objects set aside, by reason", ["code"], registry=self.registry
         )

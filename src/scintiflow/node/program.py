@@ -6,15 +6,13 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
-
 from scintiflow.dicom.derived import ModelIdentity
-from scintiflow.dicom.scan import Scan
+from scintiflow.dicom.whole_body import save_object
 from scintiflow.drift.store import Journal
 from scintiflow.node.delivery import Delivery
 from scintiflow.node.service import running_node
 from scintiflow.params import NodeParams, Protocol, WatchParams
-from scintiflow.stages.restoring import Watch, open_model, restore_file
+from scintiflow.stages.restoring import RestoredScan, open_model, restore_object
 
 log = logging.getLogger("scintiflow.node")
 
@@ -25,11 +23,15 @@ def run_node(params: NodeParams, protocol: Protocol, model: str, watching: Watch
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watch = _harmless(Journal(Path(watching.folder)).add) if watching.folder else None
     opened = open_model(model)
+    journal = Journal(Path(watching.folder)) if watching.folder else None
 
-    def restore(source: Path, target: Path) -> None:
-        restore_file(source, target, opened, protocol, watch)
+    def restore(source: Path, target: Path) -> tuple[str, ...]:
+        restored = restore_object(source, opened, protocol)
+        save_object(target, restored.dataset)
+        if journal is not None:
+            _keep_statistics(journal, restored, opened.identity)
+        return restored.objections
 
     with running_node(params, restore, opened.identity):
         answers = Delivery(params).echo()
@@ -37,16 +39,12 @@ def run_node(params: NodeParams, protocol: Protocol, model: str, watching: Watch
         stop.wait()
 
 
-def _harmless(watch: Watch) -> Watch:
+def _keep_statistics(journal: Journal, restored: RestoredScan, model: ModelIdentity) -> None:
     """No scan waits because its statistics cannot be kept."""
-
-    def watched(scan: Scan, restored: np.ndarray, count_ratio: float, model: ModelIdentity) -> None:
-        try:
-            watch(scan, restored, count_ratio, model)
-        except Exception as error:
-            log.error("a scan's statistics could not be kept (%s)", type(error).__name__)
-
-    return watched
+    try:
+        journal.add(restored.scan, restored.counts, restored.count_ratio, model)
+    except Exception as error:
+        log.error("a scan's statistics could not be kept (%s)", type(error).__name__)
 
 
 def _log_to_stderr() -> None:

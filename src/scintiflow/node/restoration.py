@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scintiflow.counts import counts_sha256
@@ -12,7 +12,9 @@ from scintiflow.node.counters import Counters
 from scintiflow.node.spool import RECEIVED, RESTORED, Refusal, Spool
 
 MOST_STARTS = 3  # a restart may cut one off; an object that ends the program every time must not do so for ever
-Restore = Callable[[Path, Path], object]  # scan -> restored object, whole or not at all; Rejection if it must not
+# scan -> restored object, whole or not at all, and the words that mark it if its counts contradict it; Rejection if
+# it must not be restored
+Restore = Callable[[Path, Path], Sequence[str]]
 log = logging.getLogger("scintiflow.node")
 
 
@@ -57,9 +59,12 @@ class Restoration:
             log.info("%s is a scan that came before, encoded in another way", key)
             return
         self._spool.note(key, counts_sha256=content)
-        self._restore_file(path, self._spool.path(RESTORED, key))
+        objections = self._restore_file(path, self._spool.path(RESTORED, key))
         self._counters.restored.inc()
         log.info("%s restored", key)
+        if objections:
+            self._counters.contradicted.inc()
+            log.warning("%s is marked, the measured counts contradict it: %s", key, "; ".join(objections))
 
     def _refuse(self, key: str, refusal: Refusal) -> None:
         self._spool.refuse(key, refusal)

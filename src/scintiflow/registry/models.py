@@ -12,7 +12,8 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.registry.carried_code import carried_package, own_import_path, requirements
-from scintiflow.registry.champion import CASCADE, CHECKPOINT_TAG, version_by_alias
+from scintiflow.registry.champion import CHECKPOINT_TAG, version_by_alias
+from scintiflow.registry.model_files import CASCADE, download_model
 from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
@@ -84,6 +85,21 @@ def load_by_alias(name: str, alias: str) -> tuple[Restore, RegisteredModel]:
 
     Raises ScintiflowError when the registry has no such alias.
     """
+    return _loaded(_version_behind(name, alias), alias)
+
+
+def fetch_model(name: str, alias: str, folder: Path) -> RegisteredModel:
+    """Put the files of the version behind an alias into an existing folder; what it is.
+
+    Raises ScintiflowError when the registry has no such alias, or its weights are not the registered ones.
+    """
+    found = _version_behind(name, alias)
+    checkpoint = found.tags.get(CHECKPOINT_TAG, "")
+    download_model(found.name, str(found.version), checkpoint, folder)
+    return RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint)
+
+
+def _version_behind(name: str, alias: str) -> ModelVersion:
     found = version_by_alias(open_client(), name, alias)
     if found is None:
         raise ScintiflowError(
@@ -91,7 +107,7 @@ def load_by_alias(name: str, alias: str) -> tuple[Restore, RegisteredModel]:
             where=f"models:/{name}@{alias}",
             remedy="Run `make run`, or name an existing model and alias",
         )
-    return _loaded(found, alias)
+    return found
 
 
 def load_registered(name: str, version: str, alias: str) -> tuple[Restore, RegisteredModel]:

@@ -30,7 +30,8 @@ from scintiflow.registry.promotion import DECISION_TAG, REPORT_TAG, Papers, sett
 from scintiflow.registry.review import publish_review
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.registry.verdict import Champion
-from scintiflow.restoration.restorer import DESCRIPTION, FIRST
+from scintiflow.restoration.model_folder import CALIBRATION, DESCRIPTION, FIRST
+from scintiflow.restoration.onnx_graph import export_graph
 from scintiflow.tracking import Tracker
 
 DECISION, PAGE, CARD = "decision.json", "decision.html", "model_card.md"
@@ -110,8 +111,10 @@ def _register(name: str, inputs: Inputs, tags: dict[str, str], card: str, tracke
         folder.mkdir()
         for file in (FIRST, DESCRIPTION):
             shutil.copyfile(inputs.cascade / file, folder / file)
-        if (inputs.evaluation / TRAINING_COHORT).is_file():  # not in evaluations of earlier versions
-            shutil.copyfile(inputs.evaluation / TRAINING_COHORT, folder / TRAINING_COHORT)
+        for file in (CALIBRATION, TRAINING_COHORT):  # not in evaluations of earlier versions
+            if (inputs.evaluation / file).is_file():
+                shutil.copyfile(inputs.evaluation / file, folder / file)
+        export_graph(folder)
         return register_model(tracker, name, CHALLENGER, folder, tags, card)
 
 
