@@ -13,7 +13,7 @@ from scintiflow.dicom.derived import restored_counts
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.drift.store import Journal
-from scintiflow.restoration.restorer import REFERENCE_FOLDER, checkpoint_sha256
+from scintiflow.restoration.model_folder import REFERENCE_FOLDER, checkpoint_sha256
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,15 +13,13 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-import torch
 from linked_environment import linked_environment
+from small_cascade import small_cascade
 
-from scintiflow.params import load_params
 from scintiflow.registry.champion import CHAMPION
 from scintiflow.registry.models import register_model
 from scintiflow.registry.surroundings import TRACKING_URI
-from scintiflow.restoration.cascade import Cascade
-from scintiflow.restoration.restorer import load_restorer, save_cascade
+from scintiflow.restoration.restorer import load_restorer
 from scintiflow.tracking import SilentTracker
 
 ROOT = Path(__file__).parents[2]
@@ -30,17 +28,7 @@ MINUTES_TO_START = 4
 
 @pytest.fixture
 def cascade(tmp_path):
-    params = load_params(ROOT / "params.yaml", ROOT / "profiles" / "laptop.yaml").train_cascade
-    small = params.model_copy(update={"first": params.first.model_copy(update={"width": 8, "blocks": [1, 1]})})
-    small = small.model_copy(update={"second": small.first})
-    torch.manual_seed(3)
-    network = Cascade(small)
-    for parameter in network.parameters():  # off the zero-initialised head, so that the weights matter
-        torch.nn.init.normal_(parameter, std=0.05)
-    folder = tmp_path / "cascade"
-    folder.mkdir()
-    save_cascade(folder, network, small, "0" * 64)
-    return folder
+    return small_cascade(tmp_path / "cascade")
 
 
 def post(port: int, body: dict) -> dict:
