@@ -206,6 +206,19 @@ def test_an_object_that_ends_the_program_is_set_aside(tmp_path, lifeline):
         assert spool.path(REFUSED, key).exists()
 
 
+def test_a_full_disk_is_not_held_against_the_object(tmp_path):
+    def full(source: Path, target: Path) -> tuple[str, ...]:
+        raise OSError(28, "No space left on device")
+
+    with Spool.opened(tmp_path) as spool:
+        key = spool.receive(UID, OBJECT, OBJECT)
+        for _ in range(MOST_STARTS + 2):
+            with pytest.raises(OSError, match="No space"):
+                Restoration(spool, full, Counters()).step()
+        assert Restoration(spool, restore, Counters()).step()
+        assert spool.to_send() == [key]
+
+
 def test_what_the_peer_declines_gives_way_and_is_set_aside(tmp_path, lifeline):
     class Choosy(Archive):
         def send(self, path: Path) -> Answer:

@@ -1,7 +1,5 @@
 """A registered model comes back from MLflow by alias and restores exactly as it did before."""
 
-from pathlib import Path
-
 import mlflow
 import numpy as np
 import pytest
@@ -17,8 +15,6 @@ from scintiflow.restoration.model_folder import checkpoint_sha256
 from scintiflow.restoration.restorer import load_restorer
 from scintiflow.stages.champion_restorer import champion_of
 from scintiflow.tracking import SilentTracker
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

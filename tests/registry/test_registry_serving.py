@@ -22,7 +22,6 @@ from scintiflow.registry.surroundings import TRACKING_URI
 from scintiflow.restoration.restorer import load_restorer
 from scintiflow.tracking import SilentTracker
 
-ROOT = Path(__file__).parents[2]
 MINUTES_TO_START = 4
 
 

@@ -38,11 +38,11 @@ def training_cohort(dataset: Dataset, restore: Callable[[np.ndarray, float], np.
     Returns `{"studies", "numbers": {feature: rising values}, "categories": {feature: {category: studies}}}`.
     """
     table = dataset.table
-    deviances = []
+    deviances: list[float | None] = []
     for _, row in track(list(table[table["split"].isin(HELD_OUT)].iterrows()), "statistics of held-out patients"):
         rapid, ratio = dataset.pair(row["study"]).rapid, float(row["count_ratio"])
         deviances.append(coarse_deviance(rapid, restore(rapid, ratio), ratio))
-    numbers = {
+    numbers: dict[str, list[float | None]] = {
         "counts_anterior": [coarse_counts(float(value)) for value in table["rapid_counts_anterior"]],
         "counts_posterior": [coarse_counts(float(value)) for value in table["rapid_counts_posterior"]],
         "velocity_mm_s": [stepped(float(value), VELOCITY_STEP) for value in table["rapid_velocity_mm_s"]],

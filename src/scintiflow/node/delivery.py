@@ -10,10 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, NuclearMedicineImageStorage
 from pynetdicom import AE
 from pynetdicom.association import Association
-from pynetdicom.sop_class import (
-    StudyRootQueryRetrieveInformationModelFind,  # type: ignore[attr-defined]
-    Verification,  # type: ignore[attr-defined]
-)
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
 from scintiflow.node.security import calling_context
 from scintiflow.params import NodeParams

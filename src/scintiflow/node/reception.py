@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from pydicom.uid import (
     JPEG2000,
@@ -18,7 +19,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import Verification
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import ThreadedAssociationServer
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.node.counters import Counters
@@ -61,11 +64,14 @@ def receiving(params: NodeParams, spool: Spool, counters: Counters, arrived: Cal
         return _store(event, params, spool, counters, arrived)
 
     try:
-        server = provider.start_server(
-            (params.bind, params.port),
-            block=False,
-            ssl_context=listening_context(params.tls),
-            evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REJECTED, lambda event: _rejected(counters))],
+        server = cast(
+            ThreadedAssociationServer,  # as it is where it does not block
+            provider.start_server(
+                (params.bind, params.port),
+                block=False,
+                ssl_context=listening_context(params.tls),
+                evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REJECTED, lambda event: _rejected(counters))],
+            ),
         )
     except OSError as error:
         raise ScintiflowError(
@@ -74,7 +80,7 @@ def receiving(params: NodeParams, spool: Spool, counters: Counters, arrived: Cal
             remedy="Free the port, or name another; ports below 1024 need privileges",
         ) from None
     try:
-        yield int(server.socket.getsockname()[1])
+        yield int(server.server_address[1])
     finally:
         provider.shutdown()
 
@@ -86,9 +92,10 @@ def _store(
         counters.declined.inc()
         log.error("declined an object: the spool's disk is full")
         return OUT_OF_RESOURCES
+    instance_uid = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
     dataset, part_10 = event.encoded_dataset(include_meta=False), event.encoded_dataset()
     try:
-        key = spool.receive(str(event.request.AffectedSOPInstanceUID), dataset, part_10)
+        key = spool.receive(instance_uid, dataset, part_10)
     except OSError as error:
         counters.declined.inc()
         log.error("declined an object: the spool cannot be written (%s)", error.strerror)

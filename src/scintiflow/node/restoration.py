@@ -23,6 +23,13 @@ class Restoration:
 
     def __init__(self, spool: Spool, restore: Restore, counters: Counters) -> None:
         self._spool, self._restore_file, self._counters = spool, restore, counters
+        self._began: float | None = None
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the object in hand has been worked on; 0 if there is none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def step(self) -> bool:
         """Restore the object that waits longest; False if there is none."""
@@ -30,20 +37,24 @@ class Restoration:
         if not waiting:
             return False
         key = waiting[0]
-        if self._spool.begin(key, "restoring") >= MOST_STARTS:
+        before = self._spool.begin(key, "restoring")
+        if before >= MOST_STARTS:
             self._refuse(key, _STOPS_THE_PROGRAM)
             return True
-        started = time.monotonic()
+        self._began = started = time.monotonic()
         try:
             self._restore(key)
         except Rejection as rejection:
             self._refuse(key, Refusal(rejection.code, rejection.reason.sentence, rejection.reason.remedy))
-        except OSError:
-            raise  # the disk's fault, not the object's
+        except OSError:  # the disk's fault, not the object's
+            self._spool.note(key, restoring=before)
+            raise
         except Exception as error:
             self._refuse(key, _fault(error))
         else:
             self._counters.seconds.observe(time.monotonic() - started)
+        finally:
+            self._began = None
         return True
 
     def _restore(self, key: str) -> None:

@@ -26,6 +26,7 @@ from scintiflow.node.spool import Spool
 from scintiflow.params import NodeParams
 
 IDLE_SECONDS = 1.0  # between looks into the spool when nobody rings the bell
+HANGS_AFTER_SECONDS = 300.0  # at one object
 log = logging.getLogger("scintiflow.node")
 
 
@@ -70,7 +71,7 @@ def running_node(params: NodeParams, restore: Restore, identity: ModelIdentity) 
             answering(
                 params.health_bind,
                 params.health_port,
-                lambda: _health(spool, params, threads, counters),
+                lambda: _health(spool, params, threads, restoration.busy_seconds, counters),
                 counters.registry,
             )
         )
@@ -100,14 +101,19 @@ def _repeated(step: Callable[[], bool], stop: threading.Event, bell: threading.E
 
 
 def _health(
-    spool: Spool, params: NodeParams, threads: list[threading.Thread], counters: Counters
+    spool: Spool, params: NodeParams, threads: list[threading.Thread], busy_seconds: float, counters: Counters
 ) -> tuple[bool, dict[str, Any]]:
-    """Able to work: both threads live and the disk has room. A peer that is away is no fault of the node's."""
+    """Able to work: both threads live, none hangs, the disk has room. A peer that is away is no fault of the node's.
+
+    An object that hangs costs a restart by whoever asks for the health, and is set aside after the third.
+    """
     items, oldest = spool.counts(), spool.oldest()
     for state, count in items.items():
         counters.waiting.labels(state).set(count)
     counters.oldest.set(0.0 if oldest is None else max(0.0, time.time() - oldest))
     stopped = [thread.name for thread in threads if not thread.is_alive()]
     room = shutil.disk_usage(spool.folder).free >= params.smallest_free_mb * 1e6
-    problems = [f"{name} has stopped" for name in stopped] + ([] if room else ["the spool's disk is full"])
+    problems = [f"{name} has stopped" for name in stopped]
+    problems += [] if room else ["the spool's disk is full"]
+    problems += ["restoring hangs"] if busy_seconds > HANGS_AFTER_SECONDS else []
     return not problems, {"well": not problems, "problems": problems, "items": items}
