@@ -21,7 +21,7 @@ def add(
     dry_run: Annotated[bool, typer.Option(help="Show the outcome of every file, write nothing.")] = False,
     no_dvc: Annotated[bool, typer.Option(help="Print the DVC steps instead of doing them.")] = False,
     show_paths: Annotated[
-        bool, typer.Option(help="List where quarantined files lie; paths may name patients.")
+        bool, typer.Option(help="List where files lie that are in no pair; paths may name patients.")
     ] = False,
 ) -> None:
     """Check, de-identify and pair an export; quarantine what cannot be used, with reasons."""
