@@ -1,7 +1,6 @@
 """The reference model and its limits: a good restoration passes; what its counts contradict does not."""
 
 from dataclasses import astuple, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
