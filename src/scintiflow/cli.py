@@ -8,6 +8,7 @@ from scintiflow.commands import (
     cohort,
     dicom,
     models,
+    node,
     pipeline,
     reference,
     remote,
@@ -16,6 +17,7 @@ from scintiflow.commands import (
     tracing,
     training,
     viewing,
+    watching,
     weights,
 )
 from scintiflow.errors import ScintiflowError
@@ -41,6 +43,8 @@ app.command()(training.ablation)
 app.command()(tracing.lineage)
 app.command()(tracing.reproduce)
 app.command()(restoring.restore)
+app.command()(node.node)
+app.command()(watching.drift)
 app.command()(viewing.view)
 
 

@@ -31,7 +31,9 @@ def restore(
     """
     from scintiflow.stages.restoring_folders import Wish, exit_code, restore_files, restoring_lines
 
-    wish = Wish(load_recipe(params, profile).ingest.protocol, any_velocity, preview, overwrite)
+    recipe = load_recipe(params, profile)
+    watch = Path(recipe.watch.folder) if recipe.watch.folder else None
+    wish = Wish(recipe.ingest.protocol, any_velocity, preview, overwrite, watch)
     done = restore_files(source, out, model, wish, workers or None)
     for line in restoring_lines(done, show_paths):
         typer.echo(line)

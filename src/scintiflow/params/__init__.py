@@ -37,6 +37,7 @@ from scintiflow.params.recipe import (
     section_of,
 )
 from scintiflow.params.section import Section
+from scintiflow.params.using import NodeParams, PeerParams, TlsParams, WatchParams
 
 __all__ = [
     "AblationArmParams",
@@ -51,7 +52,9 @@ __all__ = [
     "IngestParams",
     "Margins",
     "NetworkParams",
+    "NodeParams",
     "Params",
+    "PeerParams",
     "PhantomParams",
     "Protocol",
     "ReferenceRecipe",
@@ -62,8 +65,10 @@ __all__ = [
     "ScenesParams",
     "Section",
     "SplitParams",
+    "TlsParams",
     "TrackingParams",
     "TrainCascadeParams",
+    "WatchParams",
     "changed",
     "load_params",
     "load_reference_recipe",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
@@ -11,8 +10,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-import scintiflow
 from scintiflow.errors import ScintiflowError
+from scintiflow.registry.carried_code import carried_package, own_import_path, requirements
 from scintiflow.registry.champion import CHECKPOINT_TAG, version_by_alias
 from scintiflow.registry.model_files import CASCADE, download_model
 from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
@@ -21,18 +20,6 @@ from scintiflow.tracking import Tracker
 
 Restore = Callable[[np.ndarray, float], np.ndarray]
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
-RUNTIME_PACKAGES = (
-    "mlflow",
-    "numpy",
-    "safetensors",
-    "scipy",
-    "torch",
-    "pydantic",
-    "pyyaml",
-    "rich",
-    "pandas",
-    "pyarrow",
-)
 
 
 @dataclass(frozen=True)
@@ -67,21 +54,24 @@ def register_model(
         inference_files: folder that `load_restorer` can open: f^IR1 alone.
         card: markdown that the version's page shows.
     """
-    package = Path(scintiflow.__file__).parent
     client = open_client()
     example = np.random.default_rng(0).poisson(2.0, (1, 2, 64, 64)).astype(np.float32)
     own_run = tracker.run_id if isinstance(tracker, MlflowTracker) else None
     experiment = None if own_run else experiment_id(client, surroundings())
-    with mlflow.start_run(run_id=own_run, experiment_id=experiment, log_system_metrics=False) as active:
+    with (
+        own_import_path(),
+        carried_package() as package,
+        mlflow.start_run(run_id=own_run, experiment_id=experiment, log_system_metrics=False) as active,
+    ):
         run_id = active.info.run_id
         logged = mlflow.pyfunc.log_model(
             name="restoration",
-            python_model=str(package / "registry" / "pyfunc_model.py"),
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={CASCADE: str(inference_files)},
             code_paths=[str(package)],
             signature=signature(),
             input_example=example,
-            pip_requirements=[f"{package}=={version(package)}" for package in RUNTIME_PACKAGES],
+            pip_requirements=requirements(),
         )
     registered = mlflow.register_model(logged.model_uri, name, tags=tags | {"git_sha": git_sha()})
     if card:
@@ -131,7 +121,8 @@ def load_registered(name: str, version: str, alias: str) -> tuple[Restore, Regis
 
 def _loaded(found: ModelVersion, alias: str) -> tuple[Restore, RegisteredModel]:
     # by number: the alias was read once, and may move before the files are
-    model = mlflow.pyfunc.load_model(f"models:/{found.name}/{found.version}")
+    with own_import_path():
+        model = mlflow.pyfunc.load_model(f"models:/{found.name}/{found.version}")
 
     def restore(rapid: np.ndarray, count_ratio: float) -> np.ndarray:
         batch = np.asarray(rapid, np.float32)[None]

@@ -19,7 +19,7 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, write_json
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
-from scintiflow.restoration.counts import count_true
+from scintiflow.restoration.counts import INPUT_CHANNELS, OPPOSITE_CHANNELS, count_true
 from scintiflow.restoration.model_folder import (
     DESCRIPTION,
     FIRST,
@@ -31,6 +31,7 @@ from scintiflow.restoration.model_folder import (
 )
 from scintiflow.structures import STRUCTURES
 
+STEM_WEIGHT = "backbone.stem.weight"
 WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
 
@@ -143,6 +144,8 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
 def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
     """State of the f^IR1 that `params.start_from` names; None where training starts from nothing.
 
+    A network of two views may start from one of a single view: it does not look at the opposite view at first.
+
     Raises ScintiflowError if the weights are not the named ones, or belong to another network.
     """
     if not params.start_from:
@@ -161,14 +164,20 @@ def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
         "prior_head": params.prior_head_weight > 0,
         "views": params.views,
     }
+    gains_a_view = (description["views"], params.views) == (1, 2)
     for name, value in wanted.items():
-        if description[name] != value:
+        if description[name] != value and not (name == "views" and gains_a_view):
             raise ScintiflowError(
                 f"was trained with {name} = {description[name]}, not {value}",
                 where=folder,
                 remedy="Set it so in train_cascade, or clear train_cascade.start_from",
             )
-    return load_network(folder).first.state_dict()
+    state = load_network(folder).first.state_dict()
+    if gains_a_view:
+        stem = state[STEM_WEIGHT]  # [width, input channel, y, x]; those of the opposite view follow the others
+        added = stem.shape[1] * OPPOSITE_CHANNELS // INPUT_CHANNELS
+        state[STEM_WEIGHT] = torch.cat([stem, stem.new_zeros(len(stem), added, *stem.shape[2:])], 1)
+    return state
 
 
 def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.ndarray, float], np.ndarray]:

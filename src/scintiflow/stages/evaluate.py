@@ -5,6 +5,7 @@ The folder `evaluation` holds
 - `patients.parquet`, `patients.csv`: one row for each patient, study, view and method;
 - `lesions.parquet`, `lesions.csv`: one row for each known lesion, view and method;
 - `noise.csv`, `edges.csv`: noise power spectra and edge responses by method;
+- `training_cohort.json`: the data set in the terms of `scintiflow.drift`, for watching the model in use;
 - `summary.json`: means with intervals, paired differences, subgroups, what was evaluated, and under
   `gate` the numbers that the promotion rules ask for;
 - `calibration.json`: from when on a restoration contradicts its counts, from the validation patients;
@@ -28,6 +29,7 @@ import pandas as pd
 from scintiflow import __version__
 from scintiflow.dataset.manifest import MANIFEST, Dataset
 from scintiflow.dataset.priors import INDEX
+from scintiflow.drift.cohort import TRAINING_COHORT, training_cohort
 from scintiflow.evaluation.agreement import agreement, calibrated, save_calibration
 from scintiflow.evaluation.baselines import (
     AnscombeBm3d,
@@ -114,6 +116,7 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     with whole_folder(outputs.evaluation) as folder:
         _write_tables(scores, table, folder)
         write_json(folder / SUMMARY, summary)
+        write_json(folder / TRAINING_COHORT, training_cohort(dataset, restorers[RESTORED]))
         write_json(
             folder / TIMINGS,
             {"machine": _machine(), "seconds_per_scan": {name: float(value) for name, value in seconds.items()}},

@@ -36,6 +36,7 @@ from scintiflow.restoration.onnx_graph import export_graph
 from scintiflow.tracking import Tracker
 
 DECISION, PAGE, CARD = "decision.json", "decision.html", "model_card.md"
+TRAINING_COHORT = "training_cohort.json"  # as drift.cohort names it, which registering need not know
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,15 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
 def _register(
     params: RegisterParams, inputs: Inputs, tags: dict[str, str], card: str, tracker: Tracker
 ) -> RegisteredModel:
-    """As challenger: only a logged decision moves the alias 'champion'."""
+    """As challenger: only a logged decision moves the alias 'champion'. It carries what it will be judged by."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "cascade"
         folder.mkdir()
         for file in (FIRST, DESCRIPTION):
             shutil.copyfile(inputs.cascade / file, folder / file)
-        if (inputs.evaluation / CALIBRATION).is_file():  # not in evaluations of earlier versions
-            shutil.copyfile(inputs.evaluation / CALIBRATION, folder / CALIBRATION)
+        for file in (CALIBRATION, TRAINING_COHORT):  # not in evaluations of earlier versions
+            if (inputs.evaluation / file).is_file():
+                shutil.copyfile(inputs.evaluation / file, folder / file)
         if params.graph:
             _add_graph(folder)
         return register_model(tracker, params.model_name, CHALLENGER, folder, tags, card)
