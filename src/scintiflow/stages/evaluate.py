@@ -122,7 +122,7 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
             {"machine": _machine(), "seconds_per_scan": {name: float(value) for name, value in seconds.items()}},
         )
         _draw(dataset, restorers, inputs, params, folder / PICTURES)
-        _calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
+        calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
         if (inputs.cascade / CURVES).is_file():
             shutil.copyfile(inputs.cascade / CURVES, folder / CURVES)
         render_report(content_of_evaluation(folder), folder / REPORT)
@@ -160,8 +160,11 @@ def _restorers(
     return restorers | restorer, champion, absent
 
 
-def _calibrate(dataset: Dataset, restore: Restorer, params: EvaluateParams, checkpoint: str, path: Path) -> None:
-    """How far restorations of the validation patients lie from their own rapid scans; no truth, no standard scan."""
+def calibrate(dataset: Dataset, restore: Restorer, params: EvaluateParams, checkpoint: str, path: Path) -> None:
+    """Write from when on a restoration contradicts its counts: how far validation patients' lie from theirs.
+
+    Their rapid scans are enough: no truth, no standard scan. `checkpoint`: SHA-256 of the weights that restore.
+    """
     rows = list(dataset.rows("validation"))
     seen = []
     for row in track(rows, "calibrating"):

@@ -175,17 +175,16 @@ def _restore_one(model: OpenModel, wish: Wish, job: tuple[Path, Path]) -> Restor
     path, target = job
     try:
         restored = restore_object(path, model, wish.protocol, wish.any_velocity)
+        return _write(restored, path, target, model, wish)
     except Rejection as rejection:
         reason = rejection.reason
         if reason is Reason.VELOCITY_OUT_OF_PROTOCOL:
             return RestoredFile(path, refused=f"{rejection.code}: {_velocity_words(model, wish)}")
         return RestoredFile(path, refused=f"{rejection.code}: {reason.sentence}. {reason.remedy}")
-    except Exception as error:  # one bad file must not stop a folder; the type holds no identity
-        return RestoredFile(path, failed=f"the program could not restore it ({type(error).__name__})")
-    try:
-        return _write(restored, path, target, model, wish)
     except OSError as error:
         return RestoredFile(path, failed=f"the output cannot be written ({error.strerror})")
+    except Exception as error:  # one bad file must not stop a folder; the type holds no identity
+        return RestoredFile(path, failed=f"the program could not restore it ({type(error).__name__})")
 
 
 def _velocity_words(model: OpenModel, wish: Wish) -> str:
