@@ -191,7 +191,8 @@ def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
     load = os.getloadavg()[0]
     words = (
         f"One scan of 2 x {arguments.rows} x {arguments.columns}, medians of {arguments.rounds} rounds, "
-        f"{arguments.cores} cores; load average {load:.1f}. {machine()}. Command: `{shlex.join(['python', *sys.argv])}`"
+        f"{arguments.cores} cores; load average {load:.1f}. {machine()}. "
+        f"Command: `{shlex.join(['python', *sys.argv])}`"
     )
     return "\n".join([*lines, "", words, ""])
 

@@ -23,6 +23,9 @@ def train(
 
     numbers = train_reference(load_reference_recipe(recipe), load_recipe(params, ""), folder, SilentTracker())
     typer.echo(f"{folder / 'model'}: " + ", ".join(f"{name} {value:.2f}" for name, value in numbers.items()))
+    typer.echo(
+        f"next: scintiflow models export {folder / 'model'}; scintiflow reference calibrate {folder / 'model'}"
+    )
 
 
 @group.command()

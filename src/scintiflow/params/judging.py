@@ -99,6 +99,7 @@ class GateRules(Section):
 
 class RegisterParams(Section):
     model_name: ModelName
+    graph: bool = False
     gate: GateRules
 
 

@@ -60,6 +60,7 @@ def _graph_view(folder: Path) -> RestoreView:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
+    options.enable_cpu_mem_arena = False  # between scans memory goes back: folders are restored in several processes
     options.log_severity_level = SILENT
     try:
         session = onnxruntime.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])

@@ -5,6 +5,7 @@ The folder `registration` holds `registration.json` (the version and its alias),
 """
 
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
             "training_set_sha256": str(description.get("training_set_sha256", "")),
         }
         card = short_card(summary, table, description, decision, lineage)
-        model = _register(params.model_name, inputs, tags, card, tracker)
+        model = _register(params, inputs, tags, card, tracker)
         settle_by_gate(model, decision, papers)
         alias = CHAMPION if decision.passed else CHALLENGER
         write_json(
@@ -104,7 +105,9 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
     }
 
 
-def _register(name: str, inputs: Inputs, tags: dict[str, str], card: str, tracker: Tracker) -> RegisteredModel:
+def _register(
+    params: RegisterParams, inputs: Inputs, tags: dict[str, str], card: str, tracker: Tracker
+) -> RegisteredModel:
     """As challenger: only a logged decision moves the alias 'champion'. It carries what it will be watched by."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "cascade"
@@ -114,8 +117,17 @@ def _register(name: str, inputs: Inputs, tags: dict[str, str], card: str, tracke
         for file in (CALIBRATION, TRAINING_COHORT):  # not in evaluations of earlier versions
             if (inputs.evaluation / file).is_file():
                 shutil.copyfile(inputs.evaluation / file, folder / file)
+        if params.graph:
+            _add_graph(folder)
+        return register_model(tracker, params.model_name, CHALLENGER, folder, tags, card)
+
+
+def _add_graph(folder: Path) -> None:
+    """A model that torch cannot export is registered all the same: it restores, more slowly, with torch."""
+    try:
         export_graph(folder)
-        return register_model(tracker, name, CHALLENGER, folder, tags, card)
+    except Exception as error:  # the exporter raises whatever a network's operations make it raise
+        print(f"no ONNX graph: torch cannot export this network ({type(error).__name__})", file=sys.stderr)
 
 
 def _champion_in(summary: dict[str, Any]) -> Champion | None:

@@ -17,6 +17,7 @@ from scintiflow.dicom.derived import ModelIdentity, restored_object
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.scan import Scan
+from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.agreement import Agreement, Calibration, agreement, contradictions, load_calibration
 from scintiflow.params import Protocol
@@ -31,6 +32,7 @@ from scintiflow.restoration.runtime import open_restorer
 
 SHORT_HASH = 12
 NOT_JUDGED = "Agreement with the measured counts was not judged: the model has no calibration"
+Watch = Callable[[Scan, np.ndarray, float, ModelIdentity], None]  # scan, restored counts, k, model
 UNTRAINED_SPEED = "The scan's velocity is beyond what the model was trained for"
 
 
@@ -100,6 +102,20 @@ def restore_object(path: Path, model: OpenModel, protocol: Protocol, any_velocit
     ]
     dataset = restored_object(path, counts, model.identity, ". ".join(notes), tuple(objections))
     return RestoredScan(scan, counts, count_ratio, seen, tuple(objections), dataset)
+
+
+def restore_file(
+    path: Path, target: Path, model: OpenModel, protocol: Protocol, watch: Watch | None = None
+) -> RestoredScan:
+    """`restore_object` written to `target`, whole or not at all; `watch` is then told of it.
+
+    An object that its counts contradict is written too, marked. Raises Rejection as `restore_object` does.
+    """
+    restored = restore_object(path, model, protocol)
+    save_object(target, restored.dataset)
+    if watch is not None:
+        watch(restored.scan, restored.counts, restored.count_ratio, model.identity)
+    return restored
 
 
 def open_model(text: str, cores: int = 1) -> OpenModel:

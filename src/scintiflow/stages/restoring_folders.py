@@ -16,12 +16,11 @@ from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom.derived import ModelIdentity
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.whole_body import object_bytes
-from scintiflow.drift.store import Journal
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 from scintiflow.params import Protocol
 from scintiflow.progress import work
-from scintiflow.stages.restoring import OpenModel, RestoredScan, open_folder, open_model, restore_object
+from scintiflow.stages.restoring import OpenModel, RestoredScan, Watch, open_folder, open_model, restore_object
 
 SUFFIX, PREVIEW_SUFFIX = ".restored.dcm", ".restored.png"
 EXISTS = "EXISTS: The output is there already and differs. Move it away, or say --overwrite"
@@ -33,14 +32,14 @@ DONE, NOTHING_RESTORED, CONTRADICTED, FAILED = 0, 1, 3, 4  # exit codes; 2 is a 
 class Wish:
     """How scans are restored; see `restoring.restore_object` and `scintiflow restore --help`.
 
-    `watch`: folder of `drift.store.Journal`, which gets a line for each scan that was not restored before.
+    `watch` is told of every scan that is written; it is pickled, and called in several processes.
     """
 
     protocol: Protocol
     any_velocity: bool = False
     preview: bool = False
     overwrite: bool = False
-    watch: Path | None = None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -175,17 +174,16 @@ def _restore_one(model: OpenModel, wish: Wish, job: tuple[Path, Path]) -> Restor
     path, target = job
     try:
         restored = restore_object(path, model, wish.protocol, wish.any_velocity)
+        return _write(restored, path, target, model, wish)
     except Rejection as rejection:
         reason = rejection.reason
         if reason is Reason.VELOCITY_OUT_OF_PROTOCOL:
             return RestoredFile(path, refused=f"{rejection.code}: {_velocity_words(model, wish)}")
         return RestoredFile(path, refused=f"{rejection.code}: {reason.sentence}. {reason.remedy}")
-    except Exception as error:  # one bad file must not stop a folder; the type holds no identity
-        return RestoredFile(path, failed=f"the program could not restore it ({type(error).__name__})")
-    try:
-        return _write(restored, path, target, model, wish)
     except OSError as error:
         return RestoredFile(path, failed=f"the output cannot be written ({error.strerror})")
+    except Exception as error:  # one bad file must not stop a folder; the type holds no identity
+        return RestoredFile(path, failed=f"the program could not restore it ({type(error).__name__})")
 
 
 def _velocity_words(model: OpenModel, wish: Wish) -> str:
@@ -211,7 +209,7 @@ def _write(restored: RestoredScan, path: Path, target: Path, model: OpenModel, w
         with whole_file(target) as partial_file:
             partial_file.write_bytes(content)
         if wish.watch is not None:
-            Journal(wish.watch).add(restored.scan, restored.counts, restored.count_ratio, model.identity)
+            wish.watch(restored.scan, restored.counts, restored.count_ratio, model.identity)
     if wish.preview:
         from scintiflow.evaluation.preview import draw_preview  # matplotlib takes a second to start
 
