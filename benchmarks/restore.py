@@ -20,14 +20,13 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from restoring.machine import machine
 
 from scintiflow.files import whole_file
 from scintiflow.params import load_params
@@ -38,6 +37,7 @@ FOLDER = ROOT / "build" / "benchmarks" / "restore"
 K = 2.0
 MEAN_COUNTS = 2.0  # of a rapid scan's pixel inside the body
 SPACING_MM = 2.26
+WARM_UP = 160  # rows and columns, more than a training patch
 Restore = Callable[[np.ndarray, float], np.ndarray]
 
 
@@ -45,10 +45,10 @@ def main() -> None:
     arguments = parsed()
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # as the product: a thread for each view
     rapid = scan(arguments.rows, arguments.columns)
-    rows = measured(arguments.methods, rapid, arguments.rounds, arguments.cores)
-    table = markdown(rows, arguments)
-    with whole_file(FOLDER / "table.md") as partial:
-        partial.write_text(table, encoding="utf-8")
+    for rows in measured(arguments.methods, rapid, arguments.rounds, arguments.cores):
+        table = markdown(rows, arguments)
+        with whole_file(FOLDER / "table.md") as partial:
+            partial.write_text(table, encoding="utf-8")
     print(table)
 
 
@@ -60,31 +60,33 @@ def scan(rows: int, columns: int) -> np.ndarray:
     return np.random.default_rng(1).poisson(np.stack([mean, mean])).astype(np.uint16)
 
 
-def measured(methods: list[str], rapid: np.ndarray, rounds: int, cores: int) -> dict[str, dict]:
-    """For each method seconds to load, and by round the clock's and the processor's seconds; MiB at the end."""
+def measured(methods: list[str], rapid: np.ndarray, rounds: int, cores: int) -> Iterator[dict[str, dict]]:
+    """For each method processor seconds to load, by round the clock's and the processor's seconds, MiB so far.
+
+    Yields all that is known after every scan.
+    """
     context = get_context("spawn")
     found: dict[str, dict] = {}
     links: dict[str, Connection] = {}
-    for name in methods:
-        links[name], there = context.Pipe()
-        context.Process(target=serve, args=(name, rapid, cores, there), daemon=True).start()
-        found[name] = {"load": links[name].recv(), "rounds": []}
-        print(f"{name}: loaded in {found[name]['load'][1]:.1f} processor seconds", file=sys.stderr, flush=True)
     for number in range(rounds):
-        for name, link in links.items():
-            link.send("again")
-            answer = link.recv()
+        for name in methods:
+            if name not in links:
+                links[name], there = context.Pipe()
+                context.Process(target=serve, args=(name, rapid, cores, there), daemon=True).start()
+                found[name] = {"load": links[name].recv(), "rounds": []}
+            links[name].send("again")
+            answer = links[name].recv()
             found[name]["rounds"].append(answer["seconds"])
             found[name]["mib"] = answer["mib"]
             print(f"round {number + 1}, {name}: {answer}", file=sys.stderr, flush=True)
-    return found
+            yield {known: row for known, row in found.items() if row["rounds"]}
 
 
 def serve(name: str, rapid: np.ndarray, cores: int, link: Connection) -> None:
-    """In a process of its own: load, restore once to warm up, then restore when asked."""
-    restore, spent = timed(lambda: METHODS[name](cores))
-    restore(rapid, K)
-    link.send(spent)
+    """In a process of its own: load, restore a piece to warm up, then restore when asked."""
+    restore = METHODS[name](cores)
+    link.send(time.process_time())
+    restore(rapid[:, :WARM_UP, :WARM_UP], K)
     while True:
         link.recv()
         _, seconds = timed(lambda: restore(rapid, K))
@@ -184,10 +186,12 @@ def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
     ]
     for name, row in rows.items():
         clock, processor = (median(values) for values in zip(*row["rounds"], strict=True))
-        ratio = median(own[1] / base[1] for own, base in zip(row["rounds"], rows[first]["rounds"], strict=True))
+        ratio = median(own[1] / base[1] for own, base in zip(row["rounds"], rows[first]["rounds"], strict=False))
         lines.append(
-            f"| {name} | {processor:.2f} | {clock:.2f} | {ratio:.2f} | {row['load'][1]:.1f} | {row['mib']:.0f} |"
+            f"| {name} | {processor:.2f} | {clock:.2f} | {ratio:.2f} | {row['load']:.1f} | {row['mib']:.0f} |"
         )
+    from restoring.machine import machine  # imports torch, which not every method needs
+
     load = os.getloadavg()[0]
     words = (
         f"One scan of 2 x {arguments.rows} x {arguments.columns}, medians of {arguments.rounds} rounds, "

@@ -6,7 +6,6 @@ processor, whatever the number of cores: no sum is split among threads (our desi
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +42,11 @@ def open_restorer(cascade_folder: Path, cores: int = 1) -> Restore:
         if view is None or min(rapid.shape[1:]) <= smallest:
             view = loaded[0] if loaded else torch_view(cascade_folder)
             loaded[:] = [view]
-        opposites = list(opposite_views(rapid)) if two_views else [None] * len(rapid)
+        opposites: list[np.ndarray | None] = list(opposite_views(rapid)) if two_views else [None] * len(rapid)
         with ThreadPoolExecutor(min(cores, len(rapid))) as pool:
-            return np.stack(list(pool.map(partial(_restored, view, k), rapid, opposites)))
+            return np.stack(list(pool.map(view, rapid, [k] * len(rapid), opposites)))
 
     return restore
-
-
-def _restored(view: RestoreView, k: float, counts: np.ndarray, opposite: np.ndarray | None) -> np.ndarray:
-    return view(counts, k, opposite)
 
 
 def _graph_view(folder: Path) -> RestoreView:

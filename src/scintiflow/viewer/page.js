@@ -8,10 +8,12 @@ const images = { restored: scan.restored.map(counts), rapid: scan.rapid && scan.
 const scores = scan.scores && scan.scores.map((view) => new Int8Array(bytes(view).buffer));
 
 const FLICKER_MS = 600; // below three changes a second, which is safe for everyone
-const LARGEST_ZOOM = 16;
+const SMALLEST_ZOOM = 0.5, LARGEST_ZOOM = 16;
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const state = { upper: scan.window, root: true, overlay: false, views: null, flicker: false, swapped: false };
-const place = { zoom: 1, row: scan.rows / 2, column: scan.columns / 2 }; // what lies in the middle of a pane
+const [top_, bottom, left, right] = scan.body; // what fits into a pane at zoom 1
+const home = { row: (top_ + bottom) / 2, column: (left + right) / 2 };
+const place = { zoom: 1, ...home }; // what lies in the middle of a pane
 
 // The slider is logarithmic: from a hundredth of the largest count to all of it.
 const slider = byId("window");
@@ -53,7 +55,7 @@ function picture(kind, view) {
 }
 
 function scale(canvas) {
-  return place.zoom * Math.min(canvas.width / scan.columns, canvas.height / scan.rows);
+  return place.zoom * Math.min(canvas.width / (right - left), canvas.height / (bottom - top_));
 }
 
 function draw() {
@@ -67,7 +69,7 @@ function draw() {
     brush.imageSmoothingEnabled = false;
     brush.setTransform(size, 0, 0, size, width / 2 - place.column * size, height / 2 - place.row * size);
     brush.drawImage(picture(kind, pane.view), 0, 0);
-    canvas.dataset.shows = kind;
+    Object.assign(canvas.dataset, { shows: kind, scale: size, row: place.row, column: place.column });
     pane.name.textContent = `${scan.views[pane.view]}, ${kind === "rapid" ? "rapid × k" : "restored"}`;
   }
 }
@@ -104,20 +106,20 @@ function pane(view, kind) {
 function zoomBy(factor, canvas, x, y) {
   const before = scale(canvas);
   const row = place.row + (y - canvas.height / 2) / before, column = place.column + (x - canvas.width / 2) / before;
-  place.zoom = Math.min(LARGEST_ZOOM, Math.max(1, place.zoom * factor));
+  place.zoom = Math.min(LARGEST_ZOOM, Math.max(SMALLEST_ZOOM, place.zoom * factor));
   const after = scale(canvas);
   move(row - (y - canvas.height / 2) / after, column - (x - canvas.width / 2) / after);
 }
 
 function move(row, column) {
-  place.row = place.zoom === 1 ? scan.rows / 2 : Math.min(scan.rows, Math.max(0, row));
-  place.column = place.zoom === 1 ? scan.columns / 2 : Math.min(scan.columns, Math.max(0, column));
+  place.row = Math.min(scan.rows, Math.max(0, row));
+  place.column = Math.min(scan.columns, Math.max(0, column));
   draw();
 }
 
 function fit() {
   place.zoom = 1;
-  move();
+  move(home.row, home.column);
 }
 
 function listen({ canvas, view }) {

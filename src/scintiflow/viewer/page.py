@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
-from scintiflow.evaluation.cases import body_by_threshold
+from scintiflow.evaluation.cases import body_by_threshold, bounding_box
 from scintiflow.evaluation.pictures import UNSUPPORTED_BEYOND
 from scintiflow.evaluation.preview import grey_window
 from scintiflow.files import whole_file
@@ -21,6 +21,7 @@ from scintiflow.viewer.pair import Shown
 
 HERE = Path(__file__).parent
 LARGEST_STORED = 2**16 - 1
+MARGIN_PIXELS = 24
 SCORE_STEPS = 14  # 8-bit steps for one standard deviation: +-9 fits
 
 
@@ -48,6 +49,7 @@ def _data(shown: Shown) -> dict:
         "columns": columns,
         "spacing": shown.spacing_mm,
         "views": list(shown.views),
+        "body": _box(body),
         "window": grey_window(shown.restored, body),
         "largest": float(max(shown.restored.max(), 0 if shown.rapid is None else shown.rapid.max())),
         "restored": [_counts(view) for view in shown.restored],
@@ -56,6 +58,12 @@ def _data(shown: Shown) -> dict:
         "scoreSteps": SCORE_STEPS,
         "beyond": UNSUPPORTED_BEYOND,
     }
+
+
+def _box(body: np.ndarray) -> list[int]:
+    """First and last row, first and last column around both views' body, with a margin."""
+    rows, columns = bounding_box(body.any(axis=0), MARGIN_PIXELS)
+    return [rows.start, rows.stop, columns.start, columns.stop]
 
 
 def _counts(view: np.ndarray) -> dict:
