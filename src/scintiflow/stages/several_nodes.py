@@ -10,9 +10,9 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_folder
 from scintiflow.restoration.processes import WorkOrder, check_ending, launcher_command
 from scintiflow.restoration.relay import Relay
-from scintiflow.stages.checkpoints import CHECKPOINTS
 from scintiflow.tracking import Tracker
 
+CHECKPOINTS = "SCINTIFLOW_CHECKPOINTS"  # as in stages/checkpoints.py, which needs an S3 client, and training none
 COPIED = "inputs"
 
 
