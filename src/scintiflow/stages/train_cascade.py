@@ -26,6 +26,7 @@ from scintiflow.restoration.processes import WorkOrder, train_in_processes
 from scintiflow.restoration.restorer import save_cascade
 from scintiflow.restoration.training import CHECKPOINT, resumable, train
 from scintiflow.restoration.validation import real_views, thinned_views, validate, validate_restorer
+from scintiflow.stages.several_nodes import train_on_nodes
 from scintiflow.tracking import Tracker
 
 
@@ -61,7 +62,9 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
     started = time.monotonic()
     steps_before = resumable(checkpoint_folder / CHECKPOINT, recipe).step
     order = WorkOrder(params, inputs.dataset, inputs.priors, checkpoint_folder, recipe)
-    if params.devices > 1:
+    if params.nodes > 1:
+        train_on_nodes(order, tracker)
+    elif params.devices > 1:
         train_in_processes(order, tracker)
     module = train(params, training, held_out, checkpoint_folder, recipe, tracker)
     seconds = time.monotonic() - started
