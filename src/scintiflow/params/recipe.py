@@ -19,8 +19,8 @@ from scintiflow.params.judging import (
     TrackingParams,
 )
 from scintiflow.params.networks import AdaptSamParams, DistilPriorsParams, TrainCascadeParams
+from scintiflow.params.placement import PlacementParams
 from scintiflow.params.section import Section, SectionType
-from scintiflow.placement import PlacementParams
 
 OVER = "over"  # key of an overlay of the reference model's recipe
 

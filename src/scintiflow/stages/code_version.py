@@ -18,7 +18,7 @@ WIRING = (
     "scintiflow.stages.door",
     "scintiflow.stages.graph",
     "scintiflow.stages.code_version",
-    "scintiflow.placement",
+    "scintiflow.params.placement",
 )
 
 
