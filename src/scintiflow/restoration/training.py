@@ -28,7 +28,7 @@ from scintiflow.restoration.best import BestSoFar
 from scintiflow.restoration.module import CascadeTraining
 from scintiflow.restoration.panel import draw_panel, picture_steps
 from scintiflow.restoration.restorer import starting_weights
-from scintiflow.restoration.validation import ValidationView, thinned_views, validate
+from scintiflow.restoration.validation import ValidationView, held_out_views, validate
 from scintiflow.tracking import Tracker
 
 CHECKPOINT = "last.ckpt"
@@ -126,7 +126,7 @@ def train(
         augmentation=params.augmentation,
         views=params.views,
     )
-    views = thinned_views(held_out, params.seed, params.views)
+    views = held_out_views(held_out, params.seed, params.views)
     return fit(params, sampler, views, checkpoint_folder, recipe, tracker)
 
 

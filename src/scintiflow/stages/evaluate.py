@@ -35,8 +35,9 @@ from scintiflow.evaluation.baselines import (
     Restorer,
     choose_gaussian,
 )
-from scintiflow.evaluation.cases import load_case
+from scintiflow.evaluation.cases import FRAME, load_case
 from scintiflow.evaluation.perceptual import load_perceptual
+from scintiflow.evaluation.picture_panels import draw_picture
 from scintiflow.evaluation.pictures import draw_case
 from scintiflow.evaluation.report import (
     CAPTIONS,
@@ -63,6 +64,10 @@ from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
+NO_REGIONS = (
+    "none: these are pictures, levels 0 to 255, scored on the whole frame; what this page says of "
+    "counts and bodies does not apply to them"
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -181,7 +186,7 @@ def _facts(inputs: Inputs, table: pd.DataFrame, by_sigma: dict[float, float], si
     return [
         ("Patients", f"{table['patient'].nunique()} in the frozen test split of: {cohorts}"),
         ("Ages", f"{ages.min():.1f} to {ages.max():.1f} years" if len(ages) else "unknown"),
-        ("Body and bone regions", f"from {regions}"),
+        ("Body and bone regions", NO_REGIONS if FRAME in set(table["regions_from"]) else f"from {regions}"),
         ("Data set (SHA-256)", sha256_file(inputs.dataset / MANIFEST)),
         ("Model f^IR1 (SHA-256)", checkpoint_sha256(inputs.cascade)),
         ("Training started from", origin_of(inputs.cascade)),
@@ -225,6 +230,7 @@ def _draw(
         case = load_case(dataset, rows[place], inputs.truth, inputs.priors)
         estimates = {name: restorer(case.pair.rapid, case.ratio) for name, restorer in restorers.items()}
         name = f"patient-{number + 1}.png"
-        picture = draw_case(case, estimates, params.data_range_counts, folder / name)
+        draw = draw_case if case.is_counted else draw_picture
+        picture = draw(case, estimates, params.data_range_counts, folder / name)
         captions.append((name, picture.title, picture.caption))
     write_json(folder / CAPTIONS, captions)

@@ -15,6 +15,7 @@ from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
+from scintiflow.modality import BONE_SCAN
 from scintiflow.params import Protocol
 from scintiflow.registry.models import load_by_alias
 from scintiflow.restoration.restorer import (
@@ -71,6 +72,10 @@ def open_model(text: str) -> OpenModel:
         identity = ModelIdentity("scintiflow-reference", sha256[:SHORT_HASH], sha256)
         return OpenModel(load_restorer(REFERENCE_FOLDER), identity, trained_accelerations(REFERENCE_FOLDER))
     restore, found = load_by_alias(*parse_model(text))
+    if found.modality != BONE_SCAN.name:
+        raise ScintiflowError(
+            f"'{text}' restores pictures, not scans", where="--model", remedy="Name a model of bone scans"
+        )
     return OpenModel(restore, ModelIdentity(found.name, found.version, found.checkpoint_sha256), None)
 
 

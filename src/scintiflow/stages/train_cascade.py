@@ -21,7 +21,7 @@ from scintiflow.restoration.curves import LOSSES
 from scintiflow.restoration.module import CascadeTraining
 from scintiflow.restoration.restorer import save_cascade
 from scintiflow.restoration.training import train
-from scintiflow.restoration.validation import real_views, thinned_views, validate, validate_restorer
+from scintiflow.restoration.validation import held_out_views, real_views, validate, validate_restorer
 from scintiflow.tracking import Tracker
 
 
@@ -64,7 +64,7 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
         "seconds": seconds,
     }
     with whole_folder(outputs.cascade) as folder:
-        save_cascade(folder, module.averaged_cascade, params, training_set)
+        save_cascade(folder, module.averaged_cascade, params, training_set, modality=training[0].modality)
         module.curves.save(folder)
     shutil.rmtree(checkpoint_folder, ignore_errors=True)
     tracker.metrics(report)
@@ -73,10 +73,10 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
 
 
 def _report(params: TrainCascadeParams, module: CascadeTraining, held_out: list) -> dict[str, float]:
-    averaged, thinned = module.averaged_cascade.to("cpu").eval(), thinned_views(held_out, params.seed, params.views)
+    averaged, views = module.averaged_cascade.to("cpu").eval(), held_out_views(held_out, params.seed, params.views)
     processor = torch.device("cpu")
-    psnr = validate(averaged, thinned, processor)
-    gaussian = validate_restorer(lambda counts, k: gaussian_blur(counts * k, params.base_blur_pixels), thinned)
+    psnr = validate(averaged, views, processor)
+    gaussian = validate_restorer(lambda counts, k: gaussian_blur(counts * k, params.base_blur_pixels), views)
     active = [row["distillation"] for row in module.curves.rows]
     report = {f"loss_{name}": module.curves.last(name) or 0.0 for name in LOSSES}
     return report | {
