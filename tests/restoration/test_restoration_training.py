@@ -309,6 +309,18 @@ def test_weights_of_another_network_or_another_hash_are_refused(stage_run):
         starting_weights(recipe(**given | {"start_from_sha256": "0" * 64}))
 
 
+def test_two_views_start_from_one_and_do_not_look_at_the_other_at_first(stage_run):
+    cascade, _ = stage_run
+    given = {"start_from": str(cascade), "start_from_sha256": checkpoint_sha256(cascade), "views": 2}
+    params = recipe(**first_of(cascade), **given)
+    network = Cascade(params).first
+    network.load_state_dict(starting_weights(params))
+    one = load_network(cascade).first
+    counts, k = torch.poisson(torch.full((1, 1, 48, 40), 4.0)), torch.tensor([2.0])
+    opposite = torch.stack([torch.poisson(torch.full((48, 40), 9.0)), torch.ones(48, 40)])[None]
+    torch.testing.assert_close(network(counts, k, opposite).counts, one(counts, k).counts)
+
+
 def first_of(cascade) -> dict:
     description = read_json(cascade / "cascade.json")
     return {"first": description["first"], "base_blur_pixels": description["base_blur_pixels"]}

@@ -22,11 +22,13 @@ from scintiflow.files import read_json, sha256_file, write_json
 from scintiflow.modality import BONE_SCAN, Modality
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
+from scintiflow.restoration.counts import INPUT_CHANNELS, OPPOSITE_CHANNELS, count_true
 from scintiflow.structures import STRUCTURES
 
 FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
 REFERENCE = "reference"  # the name of the model that the project carries with it, and of its folder
 REFERENCE_FOLDER = Path(scintiflow.__file__).parents[2] / REFERENCE
+STEM_WEIGHT = "backbone.stem.weight"
 WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
 
@@ -34,15 +36,20 @@ class RestorationNetwork(nn.Module):
     """f^IR1 over whole scans: counts `[scan, view, row, column]` and k -> estimated standard counts, same shape.
 
     A network of two views takes the other view of the same scan as its second input, where a scan has two.
+    `count_true_pixels` is the reach within which counts stay what was measured, see `count_true`; 0 leaves them.
     """
 
-    def __init__(self, first: FirstNetwork) -> None:
+    def __init__(self, first: FirstNetwork, count_true_pixels: float = 0.0) -> None:
         super().__init__()
-        self.first = first
+        self.first, self.count_true_pixels = first, count_true_pixels
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
-        return torch.cat([restored.counts for restored in self.by_view(counts, k)]).reshape(counts.shape)
+        estimate = torch.cat([restored.counts for restored in self.by_view(counts, k)])
+        if self.count_true_pixels:
+            ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).view(-1, 1, 1, 1)
+            estimate = count_true(estimate, (counts * ratios).reshape(estimate.shape), self.count_true_pixels)
+        return estimate.reshape(counts.shape)
 
     def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
@@ -86,6 +93,7 @@ def save_cascade(
     description = {
         "accelerations": accelerations or params.augmentation.accelerations,
         "base_blur_pixels": params.base_blur_pixels,
+        "count_true_pixels": params.count_true_pixels,
         "first": params.first.model_dump(),
         "first_parameters": _parameters(cascade.first),
         "first_sha256": sha256_file(folder / FIRST),
@@ -126,11 +134,14 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
         description.get("prior_head", False),
     )
     first.load_state_dict(load_file(weights))
-    return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
+    reach = description.get("count_true_pixels", 0.0)
+    return RestorationNetwork(first.to(memory_format=torch.channels_last), reach).eval()
 
 
 def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
     """State of the f^IR1 that `params.start_from` names; None where training starts from nothing.
+
+    A network of two views may start from one of a single view: it does not look at the opposite view at first.
 
     Raises ScintiflowError if the weights are not the named ones, or belong to another network.
     """
@@ -150,14 +161,20 @@ def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
         "prior_head": params.prior_head_weight > 0,
         "views": params.views,
     }
+    gains_a_view = (description["views"], params.views) == (1, 2)
     for name, value in wanted.items():
-        if description[name] != value:
+        if description[name] != value and not (name == "views" and gains_a_view):
             raise ScintiflowError(
                 f"was trained with {name} = {description[name]}, not {value}",
                 where=folder,
                 remedy="Set it so in train_cascade, or clear train_cascade.start_from",
             )
-    return load_network(folder).first.state_dict()
+    state = load_network(folder).first.state_dict()
+    if gains_a_view:
+        stem = state[STEM_WEIGHT]  # [width, input channel, y, x]; those of the opposite view follow the others
+        added = stem.shape[1] * OPPOSITE_CHANNELS // INPUT_CHANNELS
+        state[STEM_WEIGHT] = torch.cat([stem, stem.new_zeros(len(stem), added, *stem.shape[2:])], 1)
+    return state
 
 
 def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.ndarray, float], np.ndarray]:
