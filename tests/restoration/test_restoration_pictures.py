@@ -1,5 +1,7 @@
 """Training on pixels that are no counts: never thinned, validated on real pairs without any correction."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from picture_pairs import good_picture, poor_picture
@@ -8,7 +10,12 @@ from scintiflow.dataset.examples import Study
 from scintiflow.dataset.patches import PatchSampler
 from scintiflow.errors import ScintiflowError
 from scintiflow.modality import PICTURE
+from scintiflow.params import load_params
 from scintiflow.restoration.validation import corrected_error, held_out_views, validate_restorer
+from scintiflow.stages import train_cascade
+from scintiflow.tracking import SilentTracker
+
+ROOT = Path(__file__).parents[2]
 
 
 def study(seed: int) -> Study:
@@ -26,6 +33,23 @@ def sampler(thinned_share: float) -> PatchSampler:
 def test_thinning_a_picture_is_refused():
     with pytest.raises(ScintiflowError, match=r"train_cascade\.thinned_share"):
         sampler(0.1)
+
+
+def test_keeping_the_levels_of_a_poor_picture_is_refused(monkeypatch, tmp_path):
+    recipe = load_params(ROOT / "params.yaml").train_cascade
+    assert recipe.count_true_pixels > 0
+    monkeypatch.setattr(train_cascade.Dataset, "open", lambda folder: None)
+    monkeypatch.setattr(train_cascade, "load_studies", lambda *_: [study(1)])
+    (tmp_path / "manifest.parquet").write_bytes(b"any")
+    with pytest.raises(ScintiflowError, match=r"train_cascade\.count_true_pixels"):
+        train_cascade.run(
+            recipe, train_cascade.Inputs(tmp_path, tmp_path), train_cascade.Outputs(tmp_path / "x"), SilentTracker()
+        )
+
+
+def test_the_shipped_recipe_of_pictures_asks_for_neither():
+    recipe = load_params(ROOT / "params.yaml", ROOT / "profiles" / "endoscopy.yaml").train_cascade
+    assert recipe.thinned_share == recipe.count_true_pixels == 0
 
 
 def test_patches_are_cut_from_real_pairs_plane_by_plane():

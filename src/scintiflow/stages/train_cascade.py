@@ -14,6 +14,7 @@ import torch
 from scintiflow.dataset.manifest import MANIFEST, Dataset
 from scintiflow.dataset.patches import load_studies
 from scintiflow.dataset.priors import INDEX
+from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, sha256_tree, whole_folder
 from scintiflow.params import TrainCascadeParams
 from scintiflow.restoration.counts import gaussian_blur
@@ -45,11 +46,18 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
     Returns losses by term (last recorded means), noise-corrected validation PSNR of f^IR1, of f^IR2 with
     its privileged masks and of the Gaussian base, patches per second and seconds of this run.
 
-    Raises ScintiflowError if the data set lacks train or validation studies or a prior is absent.
+    Raises ScintiflowError if the data set lacks train or validation studies, a prior is absent, or the recipe asks of
+    pictures what only counts can keep.
     """
     dataset = Dataset.open(inputs.dataset)
     training = load_studies(dataset, inputs.priors, "train", params.masks_from)
     held_out = load_studies(dataset, inputs.priors, "validation", params.masks_from)
+    if params.count_true_pixels and not training[0].modality.is_counted:
+        raise ScintiflowError(
+            "must be 0: the good picture of a pair has other levels than the poor one",
+            where="train_cascade.count_true_pixels",
+            remedy="Set it to 0, as profiles/endoscopy.yaml does",
+        )
     training_set = sha256_file(inputs.dataset / MANIFEST)
     recipe = f"{params.sha256()} {training_set} {_priors_sha256(inputs.priors)}"
     checkpoint_folder = outputs.checkpoints or outputs.cascade.with_name(f"{outputs.cascade.name}.checkpoint")
