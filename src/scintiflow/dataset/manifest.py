@@ -56,7 +56,7 @@ COLUMNS = {
 
 def save_manifest(folder: Path, rows: list[dict]) -> None:
     """Write `rows` to `folder`/manifest.parquet, sorted by patient and study; bone scans unless they say."""
-    rows = [{"modality": BONE_SCAN.name, **row} for row in rows]
+    rows = [row | {"modality": row.get("modality") or BONE_SCAN.name} for row in rows]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     table = table.sort_values(["patient", "study"], ignore_index=True)
     with whole_file(folder / MANIFEST) as partial:
@@ -82,6 +82,11 @@ class Dataset:
                 f"lacks the columns {', '.join(missing)}", where=path, remedy="Run the ingest stage again"
             )
         return cls(folder, table)
+
+    @property
+    def modality(self) -> Modality:
+        """What all its studies show; ingest takes one source."""
+        return modality_of(self.table.iloc[0])
 
     def rows(self, split: str) -> Iterator[pd.Series]:
         """Manifest rows of one split, in the manifest's order."""

@@ -21,6 +21,7 @@ from scintiflow.params.judging import (
 from scintiflow.params.networks import AdaptSamParams, DistilPriorsParams, TrainCascadeParams
 from scintiflow.params.placement import PlacementParams
 from scintiflow.params.section import Section, SectionType
+from scintiflow.params.using import NodeParams, WatchParams
 
 OVER = "over"  # key of an overlay of the reference model's recipe
 
@@ -47,6 +48,8 @@ class Params(Section):
     tracking: TrackingParams
     placement: PlacementParams
     ablation: AblationParams = AblationParams(seeds=[1, 2, 3])
+    node: NodeParams = NodeParams()
+    watch: WatchParams = WatchParams()
 
     @model_validator(mode="after")
     def _one_model_name(self) -> "Params":

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor, nn
 
+from scintiflow.restoration.whole_batch import whole_mean, whole_sum
+
 ANSCOMBE_OFFSET = 0.375
 TRUNCATE_SIGMAS = 4.0
 WIDER_BLURS = (2.0, 4.0)  # further blurred copies, as multiples of the base blur: context at once
@@ -109,4 +111,5 @@ def restoration_loss(standard: Tensor, target: Tensor, target_share: Tensor, bod
         body: soft mask of the body `[n, 1, row, column]`, a weight and nothing more.
     """
     deviance = poisson_deviance(standard * target_share.view(-1, 1, 1, 1), target)
-    return (deviance * body).sum() / body.sum().clamp(min=1.0) + deviance.mean()
+    over_the_body = whole_sum((deviance * body).sum()) / whole_sum(body.sum()).clamp(min=1.0)
+    return over_the_body + whole_mean(deviance.mean(), deviance.numel())

@@ -6,7 +6,6 @@
 - `curves.csv`, `curves.png`.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,19 +14,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import scintiflow
 from scintiflow.dataset.opposite import opposite_views
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import read_json, sha256_file, write_json
+from scintiflow.files import sha256_file, write_json
 from scintiflow.modality import BONE_SCAN, Modality
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
 from scintiflow.restoration.counts import INPUT_CHANNELS, OPPOSITE_CHANNELS, count_true
+from scintiflow.restoration.model_folder import (
+    DESCRIPTION,
+    FIRST,
+    REFERENCE,
+    REFERENCE_FOLDER,
+    SECOND,
+    checked_weights,
+    description_of,
+)
 from scintiflow.structures import STRUCTURES
 
-FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
-REFERENCE = "reference"  # the name of the model that the project carries with it, and of its folder
-REFERENCE_FOLDER = Path(scintiflow.__file__).parents[2] / REFERENCE
 STEM_WEIGHT = "backbone.stem.weight"
 WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
@@ -45,11 +49,14 @@ class RestorationNetwork(nn.Module):
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
-        estimate = torch.cat([restored.counts for restored in self.by_view(counts, k)])
+        return torch.cat([self.one_view(*inputs) for inputs in self._inputs(counts, k)]).reshape(counts.shape)
+
+    def one_view(self, counts: Tensor, k: Tensor, opposite: Tensor | None = None) -> Tensor:
+        """One view restored, `[1, 1, row, column]`; arguments as `FirstNetwork.forward` has them."""
+        estimate = self.first(counts, k, opposite).counts
         if self.count_true_pixels:
-            ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).view(-1, 1, 1, 1)
-            estimate = count_true(estimate, (counts * ratios).reshape(estimate.shape), self.count_true_pixels)
-        return estimate.reshape(counts.shape)
+            estimate = count_true(estimate, counts * k.view(-1, 1, 1, 1), self.count_true_pixels)
+        return estimate
 
     def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
@@ -61,12 +68,15 @@ class RestorationNetwork(nn.Module):
         return torch.cat(masks).reshape(scans, views, len(STRUCTURES), rows, columns).transpose(1, 2)
 
     def by_view(self, counts: Tensor, k: Tensor | float) -> Iterator[Restored]:
-        """View by view, which bounds the memory."""
+        """View by view, which bounds the memory; what f^IR1 gives, before `count_true`."""
+        return (self.first(*inputs) for inputs in self._inputs(counts, k))
+
+    def _inputs(self, counts: Tensor, k: Tensor | float) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).expand(len(counts))
         for scan, ratio in zip(counts, ratios, strict=True):
             opposites = self._opposites(scan)
             for view, opposite in zip(scan.float(), opposites, strict=True):
-                yield self.first(view[None, None], ratio.view(1), opposite)
+                yield view[None, None], ratio.view(1), opposite
 
     def _opposites(self, scan: Tensor) -> list[Tensor | None]:
         if self.first.views == 1:
@@ -119,12 +129,8 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
 
     Raises ScintiflowError if the folder is incomplete or the weights are not the described ones.
     """
-    description = _description(cascade_folder)
-    weights = cascade_folder / FIRST
-    if not weights.is_file() or sha256_file(weights) != description["first_sha256"]:
-        raise ScintiflowError(
-            f"is absent or differs from {DESCRIPTION}", where=weights, remedy="Run the train_cascade stage again"
-        )
+    description = description_of(cascade_folder)
+    weights = checked_weights(cascade_folder)
     network = NetworkParams.model_validate(description["first"])
     first = FirstNetwork(
         network,
@@ -148,7 +154,7 @@ def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
     if not params.start_from:
         return None
     folder = REFERENCE_FOLDER if params.start_from == REFERENCE else Path(params.start_from)
-    description = _description(folder)
+    description = description_of(folder)
     if description["first_sha256"] != params.start_from_sha256:
         raise ScintiflowError(
             f"holds weights with SHA-256 {description['first_sha256']}",
@@ -220,20 +226,9 @@ def load_second_restorer(
     return restore
 
 
-def checkpoint_sha256(cascade_folder: Path) -> str:
-    """Hex SHA-256 of f^IR1's weights: the identity of what restores."""
-    return str(_description(cascade_folder)["first_sha256"])
-
-
-def trained_accelerations(cascade_folder: Path) -> tuple[float, float] | None:
-    """The lowest and highest k that the cascade was trained for; None where it knows its own protocol only."""
-    found = _description(cascade_folder).get("accelerations")
-    return (float(found[0]), float(found[1])) if found else None
-
-
 def origin_of(cascade_folder: Path) -> str:
     """What training started from, in words."""
-    recipe = _description(cascade_folder).get("recipe", {})
+    recipe = description_of(cascade_folder).get("recipe", {})
     if not recipe.get("start_from"):
         return "nothing: random weights"
     return f"{recipe['start_from']}, an f^IR1 with SHA-256 {recipe['start_from_sha256']}"
@@ -244,21 +239,12 @@ def recipe_of(cascade_folder: Path) -> TrainCascadeParams:
 
     Raises ScintiflowError for a folder written before these were kept.
     """
-    recipe = _description(cascade_folder).get("recipe")
+    recipe = description_of(cascade_folder).get("recipe")
     if recipe is None:
         raise ScintiflowError(
             "does not say how it was trained", where=cascade_folder, remedy="Run the train_cascade stage again"
         )
     return TrainCascadeParams.model_validate(recipe)
-
-
-def _description(folder: Path) -> dict:
-    try:
-        return read_json(folder / DESCRIPTION)
-    except (OSError, json.JSONDecodeError):
-        raise ScintiflowError(
-            "is not a trained cascade", where=folder, remedy="Run the train_cascade stage first"
-        ) from None
 
 
 def _plain(network: nn.Module) -> dict[str, Tensor]:

@@ -31,10 +31,12 @@ from scintiflow.registry.promotion import DECISION_TAG, REPORT_TAG, Papers, sett
 from scintiflow.registry.review import publish_review
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.registry.verdict import Champion
-from scintiflow.restoration.restorer import DESCRIPTION, FIRST
+from scintiflow.restoration.model_folder import CALIBRATION, DESCRIPTION, FIRST
+from scintiflow.restoration.onnx_graph import export_graph
 from scintiflow.tracking import Tracker
 
 DECISION, PAGE, CARD = "decision.json", "decision.html", "model_card.md"
+TRAINING_COHORT = "training_cohort.json"  # as drift.cohort names it, which registering need not know
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
             "training_set_sha256": str(description.get("training_set_sha256", "")),
         }
         card = short_card(summary, table, description, decision, lineage)
-        model = _register(params.model_name, inputs.cascade, tags, card, tracker)
+        model = _register(params.model_name, inputs, tags, card, tracker)
         settle_by_gate(model, decision, papers)
         alias = CHAMPION if decision.passed else CHALLENGER
         write_json(
@@ -104,13 +106,17 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
     }
 
 
-def _register(name: str, cascade: Path, tags: dict[str, str], card: str, tracker: Tracker) -> RegisteredModel:
-    """As challenger: only a logged decision moves the alias 'champion'."""
+def _register(name: str, inputs: Inputs, tags: dict[str, str], card: str, tracker: Tracker) -> RegisteredModel:
+    """As challenger: only a logged decision moves the alias 'champion'. It carries what it will be watched by."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "cascade"
         folder.mkdir()
         for file in (FIRST, DESCRIPTION):
-            shutil.copyfile(cascade / file, folder / file)
+            shutil.copyfile(inputs.cascade / file, folder / file)
+        for file in (CALIBRATION, TRAINING_COHORT):  # not in evaluations of earlier versions
+            if (inputs.evaluation / file).is_file():
+                shutil.copyfile(inputs.evaluation / file, folder / file)
+        export_graph(folder)
         return register_model(tracker, name, CHALLENGER, folder, tags, card)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import read_ledger
+from scintiflow.cohorts.withdrawals import withdrawn_patients, without_withdrawn
 from scintiflow.dataset.picture_files import (
     LOW,
     PictureRefusedError,
@@ -85,7 +86,7 @@ def run(params: RestoreRealParams, inputs: Inputs, outputs: Outputs, tracker: Tr
         sections = []
         of_pictures = [delivery for delivery in deliveries if is_picture_delivery(delivery)]
         pictures = _restore_pictures(of_pictures, restore, model, folder)
-        scans = _real_scans([delivery for delivery in deliveries if delivery not in of_pictures])
+        scans = _real_scans(inputs.cohorts, [delivery for delivery in deliveries if delivery not in of_pictures])
         if scans and model.modality != BONE_SCAN.name:
             raise ScintiflowError(
                 "names real scans, but the model restores pictures",
@@ -137,11 +138,11 @@ def _restore_pictures(deliveries: list[Path], restore: Restorer, model: Register
     return restored
 
 
-def _real_scans(cohorts: list[Path]) -> list[Path]:
-    """De-identified objects that wait for a partner in the cohorts."""
+def _real_scans(cohorts: Path, folders: list[Path]) -> list[Path]:
+    """De-identified objects that wait for a partner in some of the cohorts."""
     found = []
-    for folder in cohorts:
-        entries = read_ledger(folder).entries
+    for folder in folders:
+        entries = without_withdrawn(read_ledger(folder).entries, withdrawn_patients(cohorts))
         kept = [entry.path for entry in entries if entry.outcome == Outcome.UNPAIRED and entry.path]
         if not kept:
             raise ScintiflowError(
