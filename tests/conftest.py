@@ -15,6 +15,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 INSTALL_LINES = {
     "chromium": "apt-get install -y chromium",
     "postgresql": "apt-get install -y postgresql",
+    "dockerd": "apt-get install -y docker.io",
+    "mmdebstrap": "apt-get install -y mmdebstrap",
     "kubectl": "https://kubernetes.io/docs/tasks/tools/ (1.27 or newer; Debian's kubernetes-client is too old)",
 }
 
