@@ -131,7 +131,7 @@ def test_the_table_of_patients_opens_for_all_runs(server, finished, page):
 def test_the_models_page_shows_every_decision(server, finished, page):
     visit(page, f"{server}/#/models/scintiflow?{TRAINING}")
     page.get_by_text("Description", exact=True).first.click()
-    visible(page, "10 of 57 rules did not pass")
+    visible(page, "10 of 59 rules did not pass")
 
 
 def test_a_runs_page_shows_data_children_and_the_verdict(server, finished, page):
