@@ -155,6 +155,7 @@ def test_a_versions_page_shows_card_aliases_and_lineage(server, finished, page):
     assert finished[2]["weights"] in text  # in the card and in the version's tags
     assert "Source Run" in text
     assert "teacher, Segment Anything" in text
+    assert "training started from: the reference model" in " ".join(text.split())
     aliases = MlflowClient(server).get_registered_model("scintiflow").aliases
     assert {name: str(version) for name, version in aliases.items()} == {"champion": "3"}
 
