@@ -8,6 +8,7 @@ from scintiflow.commands import (
     cohort,
     dicom,
     models,
+    node,
     pipeline,
     reference,
     remote,
@@ -15,6 +16,8 @@ from scintiflow.commands import (
     samples,
     tracing,
     training,
+    viewing,
+    watching,
     weights,
 )
 from scintiflow.errors import ScintiflowError
@@ -41,6 +44,9 @@ app.command()(tracing.compare)
 app.command()(tracing.lineage)
 app.command()(tracing.reproduce)
 app.command()(restoring.restore)
+app.command()(node.node)
+app.command()(watching.drift)
+app.command()(viewing.view)
 
 
 def main() -> None:

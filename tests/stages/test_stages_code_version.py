@@ -45,6 +45,7 @@ def package(tmp_path):
         ("restoration/skd.py", {"train_cascade", "evaluate", "register"}),
         ("sam/prompts.py", {"adapt_sam", "distil_priors", "evaluate"}),
         ("dicom/pairing.py", {"ingest"}),
+        ("cohorts/versioning.py", set()),
         ("registry/gate.py", {"register"}),
         ("registry/champion.py", {"fetch_champion", "register", "restore_real"}),
         ("evaluation/report.html.j2", {"evaluate", "restore_real"}),

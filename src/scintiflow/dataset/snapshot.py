@@ -11,8 +11,8 @@ from scintiflow.cohorts.versions import (
     cohort_versions,
     file_at,
     resolve_revision,
+    withdrawals_at,
 )
-from scintiflow.cohorts.withdrawals import withdrawals_at
 from scintiflow.dataset.packing import study_name
 from scintiflow.dataset.split import split_of
 from scintiflow.dicom.pairing import pair_scans

@@ -14,6 +14,7 @@ from scintiflow.params.judging import (
     GateMetric,
     GateRules,
     Margins,
+    RefusalParams,
     RegisterParams,
     RestoreRealParams,
     TrackingParams,
@@ -36,6 +37,7 @@ from scintiflow.params.recipe import (
     section_of,
 )
 from scintiflow.params.section import Section
+from scintiflow.params.using import NodeParams, PeerParams, TlsParams, WatchParams
 
 __all__ = [
     "AblationArmParams",
@@ -50,18 +52,23 @@ __all__ = [
     "IngestParams",
     "Margins",
     "NetworkParams",
+    "NodeParams",
     "Params",
+    "PeerParams",
     "PhantomParams",
     "Protocol",
     "ReferenceRecipe",
+    "RefusalParams",
     "RegisterParams",
     "RestoreRealParams",
     "SamArchitecture",
     "ScenesParams",
     "Section",
     "SplitParams",
+    "TlsParams",
     "TrackingParams",
     "TrainCascadeParams",
+    "WatchParams",
     "changed",
     "load_params",
     "load_reference_recipe",

@@ -20,6 +20,7 @@ from scintiflow.params.judging import (
 )
 from scintiflow.params.networks import AdaptSamParams, DistilPriorsParams, TrainCascadeParams
 from scintiflow.params.section import Section, SectionType
+from scintiflow.params.using import NodeParams, WatchParams
 from scintiflow.placement import PlacementParams
 
 
@@ -45,6 +46,8 @@ class Params(Section):
     tracking: TrackingParams
     placement: PlacementParams
     ablation: AblationParams = AblationParams(seeds=[1, 2, 3])
+    node: NodeParams = NodeParams()
+    watch: WatchParams = WatchParams()
 
     @model_validator(mode="after")
     def _one_model_name(self) -> "Params":

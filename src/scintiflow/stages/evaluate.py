@@ -5,8 +5,10 @@ The folder `evaluation` holds
 - `patients.parquet`, `patients.csv`: one row for each patient, study, view and method;
 - `lesions.parquet`, `lesions.csv`: one row for each known lesion, view and method;
 - `noise.csv`, `edges.csv`: noise power spectra and edge responses by method;
+- `training_cohort.json`: the data set in the terms of `scintiflow.drift`, for watching the model in use;
 - `summary.json`: means with intervals, paired differences, subgroups, what was evaluated, and under
   `gate` the numbers that the promotion rules ask for;
+- `calibration.json`: from when on a restoration contradicts its counts, from the validation patients;
 - `timings.json`: seconds per scan and the machine, the only file that differs between equal runs
   besides the page that shows it;
 - `pictures/`, `curves.png`, `report.html`.
@@ -27,6 +29,8 @@ import pandas as pd
 from scintiflow import __version__
 from scintiflow.dataset.manifest import MANIFEST, Dataset
 from scintiflow.dataset.priors import INDEX
+from scintiflow.drift.cohort import TRAINING_COHORT, training_cohort
+from scintiflow.evaluation.agreement import agreement, calibrated, save_calibration
 from scintiflow.evaluation.baselines import (
     AnscombeBm3d,
     Gaussian,
@@ -59,7 +63,8 @@ from scintiflow.evaluation_folder import (
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, origin_of
+from scintiflow.restoration.model_folder import CALIBRATION, checkpoint_sha256
+from scintiflow.restoration.restorer import load_restorer, origin_of
 from scintiflow.restoration.variants import BASELINES
 from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
@@ -115,11 +120,13 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     with whole_folder(outputs.evaluation) as folder:
         _write_tables(scores, table, folder)
         write_json(folder / SUMMARY, summary)
+        write_json(folder / TRAINING_COHORT, training_cohort(dataset, restorers[RESTORED]))
         write_json(
             folder / TIMINGS,
             {"machine": _machine(), "seconds_per_scan": {name: float(value) for name, value in seconds.items()}},
         )
         _draw(dataset, kept, inputs, params, folder / PICTURES)
+        calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
         if (inputs.cascade / CURVES).is_file():
             shutil.copyfile(inputs.cascade / CURVES, folder / CURVES)
         render_report(content_of_evaluation(folder), folder / REPORT)
@@ -156,6 +163,22 @@ def _restorers(
         unreadable = "" if champion is None else champion["unreadable"]
         absent[CHAMPION] = unreadable or ("there is none yet" if champion is None else "it is this very model")
     return restorers | restorer, champion, absent
+
+
+def calibrate(dataset: Dataset, restore: Restorer, params: EvaluateParams, checkpoint: str, path: Path) -> None:
+    """Write from when on a restoration contradicts its counts: how far validation patients' lie from theirs.
+
+    Their rapid scans are enough: no truth, no standard scan. `checkpoint`: SHA-256 of the weights that restore.
+    """
+    rows = list(dataset.rows("validation"))
+    seen = []
+    for row in track(rows, "calibrating"):
+        rapid, ratio = dataset.pair(row["study"]).rapid, float(row["count_ratio"])
+        seen.append(agreement(rapid, restore(rapid, ratio), ratio, float(row["spacing_mm"])))
+    ratios = [float(row["count_ratio"]) for row in rows]
+    patients = len({row["patient"] for row in rows})
+    words = f"{patients} patients of the validation set, k = {min(ratios):.2f} to {max(ratios):.2f}"
+    save_calibration(path, calibrated(seen, params.refusal, words, checkpoint))
 
 
 def _write_tables(scores: Scores, patients: pd.DataFrame, folder: Path) -> None:

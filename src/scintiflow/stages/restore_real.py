@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import read_ledger
+from scintiflow.cohorts.withdrawals import withdrawn_patients, without_withdrawn
 from scintiflow.dicom.derived import ModelIdentity, restored_object
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Outcome
@@ -92,7 +93,7 @@ def _real_scans(cohorts: Path, params: RestoreRealParams) -> list[Path]:
     found = []
     for name in params.cohorts:
         folder = cohorts / name
-        entries = read_ledger(folder).entries
+        entries = without_withdrawn(read_ledger(folder).entries, withdrawn_patients(cohorts))
         kept = [entry.path for entry in entries if entry.outcome == Outcome.UNPAIRED and entry.path]
         if not kept:
             raise ScintiflowError(

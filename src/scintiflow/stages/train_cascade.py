@@ -2,6 +2,9 @@
 
 An interrupted run leaves its checkpoint in `checkpoints` (else `<cascade>.checkpoint`) and the next
 run with the same parameters and data goes on from there. The output folder appears whole.
+
+With `devices` above 1 the training itself happens in other processes; what comes back is their last checkpoint,
+taken up here like that of any run.
 """
 
 import shutil
@@ -19,9 +22,11 @@ from scintiflow.params import TrainCascadeParams
 from scintiflow.restoration.counts import gaussian_blur
 from scintiflow.restoration.curves import LOSSES
 from scintiflow.restoration.module import CascadeTraining
+from scintiflow.restoration.processes import WorkOrder, train_in_processes
 from scintiflow.restoration.restorer import save_cascade
-from scintiflow.restoration.training import train
+from scintiflow.restoration.training import CHECKPOINT, resumable, train
 from scintiflow.restoration.validation import real_views, thinned_views, validate, validate_restorer
+from scintiflow.stages.several_nodes import train_on_nodes
 from scintiflow.tracking import Tracker
 
 
@@ -55,12 +60,20 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
     checkpoint_folder = outputs.checkpoints or outputs.cascade.with_name(f"{outputs.cascade.name}.checkpoint")
 
     started = time.monotonic()
+    steps_before = resumable(checkpoint_folder / CHECKPOINT, recipe).step
+    order = WorkOrder(params, inputs.dataset, inputs.priors, checkpoint_folder, recipe)
+    if params.nodes > 1:
+        train_on_nodes(order, tracker)
+    elif params.devices > 1:
+        train_in_processes(order, tracker)
     module = train(params, training, held_out, checkpoint_folder, recipe, tracker)
     seconds = time.monotonic() - started
 
+    steps = module.curves.rows[-1]["step"]
+    patches = (steps - steps_before) * params.batches_per_step * params.patches_per_step
     report = _report(params, module, held_out) | {
-        "patches_per_second": module.steps_of_this_run * params.batches_per_step * params.patches_per_step / seconds,
-        "steps_trained": module.curves.rows[-1]["step"],
+        "patches_per_second": patches / seconds,
+        "steps_trained": steps,
         "seconds": seconds,
     }
     with whole_folder(outputs.cascade) as folder:
