@@ -53,7 +53,7 @@ def test_the_folder_is_complete_and_repeatable(evaluated):
     names = {path.relative_to(folder / "one").as_posix() for path in (folder / "one").rglob("*") if path.is_file()}
     assert names == {
         "patients.parquet", "patients.csv", "lesions.parquet", "lesions.csv", "noise.csv", "edges.csv",
-        "summary.json", "timings.json", "report.html", "curves.png",
+        "summary.json", "timings.json", "report.html", "curves.png", "calibration.json", "training_cohort.json",
         "pictures/captions.json", "pictures/patient-1.png",
         "pictures/worst-1.png", "pictures/worst-3.png",  # the second worst is patient-1
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_the_worst_scans_are_drawn_and_shown_first(evaluated):
     ranked = {entry["worst"]: entry["gain_db"] for entry in captions if entry["worst"]}
     assert [ranked[rank] for rank in sorted(ranked)] == pytest.approx(list(gains[: len(ranked)]))
     titles = [picture.title for picture in pictures_of(folder / "pictures")]
-    assert [title.split(":")[0] for title in titles if title.startswith("Worst")] == [f"Worst {n}" for n in ranked]
+    assert [title.split(":")[0] for title in titles if title.startswith("Worst")] == [f"Worst {n}" for n in sorted(ranked)]
     assert titles[0].startswith("Worst 1")
 
 
