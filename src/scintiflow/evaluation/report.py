@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from scintiflow.evaluation.cases import FRAME
 from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN
 from scintiflow.evaluation.definitions import (
     CONSISTENCY_METRICS,
@@ -50,6 +51,8 @@ from scintiflow.files import read_json, whole_file
 
 EMBEDDED_BYTES_AT_MOST = 5_600_000  # of pictures; base64 adds a third, and the page stays below 8 MB
 BANDS = (*(name for name, _ in AGE_BANDS), AGE_UNKNOWN)
+SCANS_TITLE = "Rapid paediatric bone scan: restoration report"
+PICTURES_TITLE = "Paired pictures: restoration report"
 NAMES = METHODS | SET_NAMES | {"lpips": "LPIPS"}  # of what may be missing
 
 
@@ -114,19 +117,29 @@ class ReportContent:
     verdict: str = ""
     badge: str = ""
 
+    @property
+    def of_pictures(self) -> bool:
+        """Whether nothing here is a scan: what is said of counts, noise, bones and lesions is left out."""
+        return is_of_pictures(self.table)
+
+
+def is_of_pictures(table: pd.DataFrame) -> bool:
+    """Whether a table of patients holds pictures and no scan."""
+    return "regions_from" in table and len(table) > 0 and bool((table["regions_from"] == FRAME).all())
+
 
 def content_of_evaluation(
     folder: Path, decision: dict[str, Any] | None = None, real_scans: list[RealScanSection] | None = None
 ) -> ReportContent:
     """Read back what the evaluate stage wrote, to render it again with a verdict or with real scans."""
     summary, timings = read_json(folder / SUMMARY), read_json(folder / TIMINGS)
-    about = summary["about"]
+    about, table = summary["about"], pd.read_parquet(folder / PATIENTS)
     curves = folder / CURVES
     facts = [(str(label), str(value)) for label, value in about["facts"]]
     return ReportContent(
-        title="Rapid paediatric bone scan: restoration report",
+        title=PICTURES_TITLE if is_of_pictures(table) else SCANS_TITLE,
         summary=summary,
-        table=pd.read_parquet(folder / PATIENTS),
+        table=table,
         lesions=pd.read_parquet(folder / LESIONS),
         noise=pd.read_csv(folder / NOISE),
         edges=pd.read_csv(folder / EDGES),

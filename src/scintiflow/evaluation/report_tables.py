@@ -204,7 +204,9 @@ def lead_numbers(summary: dict) -> list[tuple[str, str, str]]:
         return []
     cards = []
     against = summary["differences"].get(PAIRED, {}).get(gate["psnr_metric"])
-    basis = "vs truth" if gate["psnr_metric"] == "psnr_truth" else "noise-corrected"
+    basis = {"psnr_truth": "vs truth", "psnr_standard": "vs the good picture"}.get(
+        gate["psnr_metric"], "noise-corrected"
+    )
     if against and against["mean"] is not None:
         cards.append(
             (f"{shown(against['mean'], 'psnr_truth', True)} dB", f"PSNR {basis}, over run A", _range(against))

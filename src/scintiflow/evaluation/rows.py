@@ -15,6 +15,7 @@ from scintiflow.evaluation.hot_spots import INVENTED_SIGNIFICANCE
 from scintiflow.evaluation.looks import Look, look_at, look_at_standard
 from scintiflow.evaluation.noise import NoiseReading, read_noise
 from scintiflow.evaluation.perceptual import Lpips, NotAvailable
+from scintiflow.evaluation.picture_rows import score_picture
 from scintiflow.evaluation.resolution import edge_sums
 from scintiflow.params import EvaluateParams
 from scintiflow.phantom.truth import Lesion
@@ -49,8 +50,10 @@ class CaseScores:
 def score_case(
     case: Case, estimates: Estimates, params: EvaluateParams, distance: Lpips | NotAvailable
 ) -> CaseScores:
-    """Every estimate, and for a simulated child the standard scan and the truth."""
+    """Every estimate, and for a simulated child the standard scan and the truth; of pictures see `picture_rows`."""
     scores = CaseScores()
+    if not case.is_counted:
+        return CaseScores(rows=score_picture(case, estimates, params))
     for view in range(case.views):
         look = look_at(case, view, params)
         for method, (estimate, seconds) in estimates.items():
