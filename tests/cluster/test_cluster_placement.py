@@ -174,6 +174,22 @@ def test_a_run_on_a_cluster_reads_the_sources_where_the_volume_is_mounted(tmp_pa
         "registry": "one",
     }
     assert {name.removesuffix("_params") for name in arguments if name.endswith("_params")} == set(BY_NAME)
+    pinned = cluster_arguments(recipe(tmp_path, None), {"cohorts": "c0", "truth": "7u"}, "one", f"u@{'a' * 40}")
+    assert pinned == arguments | {"cohorts": f"u@{'a' * 40}"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "https://git.example.org/s.git", "git@git.example.org:hospital/s.git", "ssh://git@git.example.org:22/s"],
+)
+def test_steps_may_fetch_from_a_repository(tmp_path, url):
+    assert recipe(tmp_path, {"cohorts_from": url}).placement.cohorts_from == url
+
+
+@pytest.mark.parametrize("url", ["https://me:secret@git.example.org/s.git", "ssh://me:secret@git.example.org/s", "s"])
+def test_no_password_gets_into_a_recorded_address(tmp_path, url):
+    with pytest.raises(ScintiflowError, match=r"placement\.cohorts_from"):
+        recipe(tmp_path, {"cohorts_from": url})
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ NodeLabel = Annotated[str, Field(pattern=f"^{LABEL_KEY}={LABEL_VALUE}$")]
 Toleration = Annotated[str, Field(pattern=f"^{LABEL_KEY}(={LABEL_VALUE})?:(NoSchedule|PreferNoSchedule|NoExecute)$")]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+# no user or password in it: the address is recorded with the run
+Repository = Annotated[str, Field(pattern=r"^((https|file)://[^\s@]+|(ssh://)?[a-z]+@[^\s@]+)?$")]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[^\s:]+$")]
 
 
@@ -105,6 +107,7 @@ class PlacementParams(Section):
 
     cohorts: AbsolutePath
     truth: AbsolutePath
+    cohorts_from: Repository = ""
     every_step: StepPlacement
     ingest: StepPlacement
     adapt_sam: StepPlacement
