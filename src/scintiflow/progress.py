@@ -48,6 +48,16 @@ class Bar:
         raise AssertionError("a bar is made by work()")
 
 
+class SilentBar(Bar):
+    """Work that another process shows."""
+
+    def __init__(self) -> None:
+        super().__init__("", 0)
+
+    def _show(self, last: bool = False) -> None:
+        pass
+
+
 class _TerminalBar(Bar):
     def __init__(self, label: str, total: int, progress: Progress) -> None:
         super().__init__(label, total)

@@ -51,7 +51,7 @@ def package(tmp_path):
         ("evaluation/report.html.j2", {"evaluate", "restore_real"}),
         ("stages/adapt_sam.py", {"adapt_sam"}),
         ("stages/door.py", set()),
-        ("placement.py", set()),
+        ("params/placement.py", set()),
         ("cluster/display.py", set()),
         ("files.py", set(BY_NAME)),
     ],
