@@ -61,7 +61,10 @@ def running_node(params: NodeParams, restore: Restore, identity: ModelIdentity) 
         log.info("model %s, version %s, SHA-256 %s", identity.name, identity.version, identity.checkpoint_sha256)
         restoration = Restoration(spool, restore, counters)
         sending = Sending(spool, delivery, params, counters)
-        threads = [_repeated(restoration.step, stop, bell), _repeated(sending.step, stop, None)]
+        threads = [
+            _repeated("restoring", restoration.step, stop, bell),
+            _repeated("sending", sending.step, stop, None),
+        ]
         for thread in threads:
             thread.start()
             stack.callback(thread.join)
@@ -81,7 +84,9 @@ def running_node(params: NodeParams, restore: Restore, identity: ModelIdentity) 
         log.info("stopping; what waits in the spool goes on with the next start")
 
 
-def _repeated(step: Callable[[], bool], stop: threading.Event, bell: threading.Event | None) -> threading.Thread:
+def _repeated(
+    name: str, step: Callable[[], bool], stop: threading.Event, bell: threading.Event | None
+) -> threading.Thread:
     """A thread that repeats a step; `step` says whether there was anything to do."""
 
     def work() -> None:
@@ -90,14 +95,14 @@ def _repeated(step: Callable[[], bool], stop: threading.Event, bell: threading.E
                 busy = step()
             except Exception as error:
                 # the disk, most likely; words from the object must not reach the log
-                log.error("%s failed (%s), trying again", type(step.__self__).__name__, type(error).__name__)  # type: ignore[attr-defined]
+                log.error("%s failed (%s), trying again", name, type(error).__name__)
                 busy = False
             if not busy:
                 (bell or stop).wait(IDLE_SECONDS)
                 if bell is not None:
                     bell.clear()
 
-    return threading.Thread(target=work, name=type(step.__self__).__name__)  # type: ignore[attr-defined]
+    return threading.Thread(target=work, name=name)
 
 
 def _health(
