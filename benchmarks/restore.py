@@ -31,7 +31,7 @@ from machine import machine
 
 from scintiflow.files import whole_file
 from scintiflow.params import load_params
-from scintiflow.restoration.model_folder import REFERENCE_FOLDER
+from scintiflow.restoration.model_folder import REFERENCE_FOLDER, description_of
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "benchmarks" / "restore"
@@ -111,13 +111,15 @@ def graph(cores: int) -> Restore:
 def torch_alone(cores: int) -> Restore:
     from concurrent.futures import ThreadPoolExecutor
 
+    from scintiflow.dataset.opposite import opposite_views
     from scintiflow.restoration.runtime import torch_view
 
-    view = torch_view(REFERENCE_FOLDER)
+    view, two_views = torch_view(REFERENCE_FOLDER), description_of(REFERENCE_FOLDER).get("views", 1) == 2
 
     def restore(rapid: np.ndarray, k: float) -> np.ndarray:
+        opposites = list(opposite_views(rapid)) if two_views else [None] * len(rapid)
         with ThreadPoolExecutor(min(cores, len(rapid))) as pool:
-            return np.stack(list(pool.map(lambda counts: view(counts, k, None), rapid)))
+            return np.stack(list(pool.map(view, rapid, [k] * len(rapid), opposites)))
 
     return restore
 
