@@ -15,7 +15,6 @@ Markdown table. `--steps` prints another: where the CPU time of a native file go
 import argparse
 import hashlib
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import pydicom
 from ingesting.exports import CLINICAL, KEY, KINDS, PROTOCOL, write_export
 from ingesting.processes import Measured, measured
 from ingesting.steps import table
+from machine import machine
 
 from scintiflow.cohorts.add import add_cohort
 from scintiflow.dicom.opening import read_regular_file
@@ -80,18 +80,6 @@ def row(files: int, kind: str, name: str, work: Measured, loop: Measured) -> str
     return f"| {files} | {kind} | {name} | {' | '.join(numbers)} |"
 
 
-def machine() -> str:
-    names = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = os.getloadavg()[0]
-    name = names[0] if names else platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the start"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, action="append", help="number of objects; may be given again")
@@ -101,7 +89,7 @@ def main() -> None:
     parser.add_argument("--matrix", type=int, nargs=2, default=CLINICAL, help="rows and columns; smaller is sooner")
     parser.add_argument("--steps", action="store_true", help="where the time of a native file goes, and no more")
     arguments = parser.parse_args()
-    print(f"{machine()}; Python {platform.python_version()}, pydicom {pydicom.__version__}\n")
+    print(machine("pydicom"), "\n", sep="")
     if arguments.steps:
         for line in table(FILES_FOR_STEPS, arguments.place):
             print(line, flush=True)

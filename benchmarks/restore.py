@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from machine import machine
 
 from scintiflow.files import whole_file
 from scintiflow.params import load_params
@@ -190,8 +191,6 @@ def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
         lines.append(
             f"| {name} | {processor:.2f} | {clock:.2f} | {ratio:.2f} | {row['load']:.1f} | {row['mib']:.0f} |"
         )
-    from restoring.machine import machine  # imports torch, which not every method needs
-
     load = os.getloadavg()[0]
     words = (
         f"One scan of 2 x {arguments.rows} x {arguments.columns}, medians of {arguments.rounds} rounds, "

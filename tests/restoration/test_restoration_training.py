@@ -27,14 +27,6 @@ from scintiflow.stages import train_cascade
 from scintiflow.tracking import SilentTracker
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def recipe(**changes) -> TrainCascadeParams:
     values = {
         "first": {"width": 8, "blocks": [1, 1]},

@@ -1,6 +1,6 @@
 """One self-contained page about a cohort: outcomes, reasons with remedies, pictures of the pairs."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ td,td.number{display:inline;border:0;padding:0 .6rem 0 0}td.words{display:block}
 {% endfor %}</table>
 {% if reasons %}<h2 id="reasons">What to mend</h2>
 <table><tr><th>Outcome</th><th>Files</th><th>Code</th><th>What is wrong</th><th>How to mend it</th></tr>
-{% for code, outcome, reason in reasons %}<tr><td>{{ outcome }}</td><td class="number">{{ reason.files }}</td>
+{% for code, outcome, reason, files in reasons %}<tr><td>{{ outcome }}</td><td class="number">{{ reason.files }}</td>
 <td><a href="#{{ code }}">{{ code }}</a></td><td class="words">{{ reason.sentence }}.</td>
 <td class="words">{{ reason.remedy }}.</td></tr>
 {% endfor %}</table>
@@ -81,7 +81,7 @@ pairs are pictured.</p>{% endif %}
 <p>Files are named by their SHA-256, since names and folders may name patients. Where they lie, on your screen alone:
 <code>scintiflow cohort add EXPORT --name {{ record.name }} --dry-run --show-paths</code></p>
 <table><tr><th>SHA-256</th><th>Outcome</th><th>Code</th><th>Patient</th><th>Detail</th></tr>
-{% for code, outcome, reason in reasons %}{% for file in record.files if file.code == code %}
+{% for code, outcome, reason, files in reasons %}{% for file in files %}
 <tr{% if loop.first %} id="{{ code }}"{% endif %}><td><code>{{ file.sha256[:12] or 'none' }}</code></td>
 <td>{{ outcome }}</td><td>{{ code }}</td><td>{{ file.scan.patient if file.scan else '' }}</td>
 <td class="words">{{ file.detail }}</td></tr>{% endfor %}
@@ -105,10 +105,13 @@ def render_report(folder: Path, ledger: Ledger, workers: int = 1) -> str:
     )
 
 
-def _reasons(record: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """(code, outcome, reason): what needs somebody's work first, then what concerns most files."""
+def _reasons(record: dict[str, Any]) -> list[tuple[str, str, dict[str, Any], list[dict[str, Any]]]]:
+    """(code, outcome, reason, files): what needs somebody's work first, then what concerns most files."""
+    of_code = defaultdict(list)
+    for file in record["files"]:
+        of_code[file["code"]].append(file)
     return sorted(
-        ((code, Reason[code].outcome.value, reason) for code, reason in record["reasons"].items()),
+        ((code, Reason[code].outcome.value, reason, of_code[code]) for code, reason in record["reasons"].items()),
         key=lambda found: (TO_MEND_FIRST.index(Reason[found[0]].outcome), -found[2]["files"], found[0]),
     )
 

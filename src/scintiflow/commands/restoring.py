@@ -29,11 +29,10 @@ def restore(
     Exit code: 0 restored; 1 nothing to restore; 2 a mistake in the command; 3 at least one restored image contradicts
     its own counts and is marked; 4 at least one file failed, or its output was there and differs.
     """
-    from scintiflow.drift.store import Journal
     from scintiflow.stages.restoring_folders import Wish, exit_code, restore_files, restoring_lines
 
     recipe = load_recipe(params, profile)
-    watch = Journal(Path(recipe.watch.folder)).add if recipe.watch.folder else None
+    watch = Path(recipe.watch.folder) if recipe.watch.folder else None
     wish = Wish(recipe.ingest.protocol, any_velocity, preview, overwrite, watch)
     done = restore_files(source, out, model, wish, workers or None)
     for line in restoring_lines(done, show_paths):

@@ -5,7 +5,7 @@ change any value and may not add a key. One section belongs to one stage, so tha
 section re-runs that stage and what depends on it, and nothing else.
 """
 
-from scintiflow.params.data import IngestParams, PhantomParams, Protocol, ScenesParams, SplitParams
+from scintiflow.params.data import ImagePairParams, IngestParams, PhantomParams, Protocol, ScenesParams, SplitParams
 from scintiflow.params.judging import (
     AblationArmParams,
     AblationParams,
@@ -49,6 +49,7 @@ __all__ = [
     "FetchChampionParams",
     "GateMetric",
     "GateRules",
+    "ImagePairParams",
     "IngestParams",
     "Margins",
     "NetworkParams",

@@ -11,6 +11,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 from scintiflow.errors import ScintiflowError
+from scintiflow.modality import BONE_SCAN
 from scintiflow.registry.carried_code import carried_package, own_import_path, requirements
 from scintiflow.registry.champion import CHECKPOINT_TAG, version_by_alias
 from scintiflow.registry.model_files import CASCADE, download_model
@@ -19,18 +20,23 @@ from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
 
 Restore = Callable[[np.ndarray, float], np.ndarray]
+MODALITY_TAG = "modality"
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version in the registry, addressed by alias; `checkpoint_sha256` is of f^IR1's weights."""
+    """A version in the registry, addressed by alias; `checkpoint_sha256` is of f^IR1's weights.
+
+    `modality` is what it restores, see `scintiflow.modality`.
+    """
 
     name: str
     version: str
     alias: str
     run_id: str
     checkpoint_sha256: str
+    modality: str = BONE_SCAN.name
 
     @property
     def uri(self) -> str:
@@ -128,8 +134,8 @@ def _loaded(found: ModelVersion, alias: str) -> tuple[Restore, RegisteredModel]:
         batch = np.asarray(rapid, np.float32)[None]
         return np.asarray(model.predict(batch, params={"count_ratio": float(count_ratio)}))[0]
 
-    checkpoint = found.tags.get(CHECKPOINT_TAG, "")
-    return restore, RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint)
+    checkpoint, modality = found.tags.get(CHECKPOINT_TAG, ""), found.tags.get(MODALITY_TAG, BONE_SCAN.name)
+    return restore, RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint, modality)
 
 
 def tag_version(name: str, version: str, tags: dict[str, str]) -> None:

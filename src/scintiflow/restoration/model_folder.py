@@ -11,6 +11,7 @@ from pathlib import Path
 import scintiflow
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, sha256_file
+from scintiflow.modality import BONE_SCAN
 
 FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
 GRAPH, CALIBRATION = "first.onnx", "calibration.json"
@@ -41,6 +42,11 @@ def checked_weights(cascade_folder: Path) -> Path:
 def checkpoint_sha256(cascade_folder: Path) -> str:
     """Hex SHA-256 of f^IR1's weights: the identity of what restores."""
     return str(description_of(cascade_folder)["first_sha256"])
+
+
+def modality_of_cascade(cascade_folder: Path) -> str:
+    """Name of the modality that the cascade was trained on; folders written before it was kept are of bone scans."""
+    return str(description_of(cascade_folder).get("modality", BONE_SCAN.name))
 
 
 def trained_accelerations(cascade_folder: Path) -> tuple[float, float] | None:

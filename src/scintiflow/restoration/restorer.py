@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from scintiflow.dataset.opposite import opposite_views
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, write_json
+from scintiflow.modality import BONE_SCAN, Modality
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
 from scintiflow.restoration.counts import INPUT_CHANNELS, OPPOSITE_CHANNELS, count_true
@@ -90,6 +91,7 @@ def save_cascade(
     params: TrainCascadeParams,
     training_set_sha256: str,
     accelerations: list[float] | None = None,
+    modality: Modality = BONE_SCAN,
 ) -> None:
     """Write weights and description into an existing folder.
 
@@ -105,6 +107,7 @@ def save_cascade(
         "first": params.first.model_dump(),
         "first_parameters": _parameters(cascade.first),
         "first_sha256": sha256_file(folder / FIRST),
+        "modality": modality.name,
         "params_sha256": params.sha256(),
         "patch_pixels": params.patch_pixels,
         "prior_head": cascade.first.prior_head is not None,

@@ -39,8 +39,9 @@ from scintiflow.evaluation.baselines import (
     Restorer,
     choose_gaussian,
 )
-from scintiflow.evaluation.cases import load_case
+from scintiflow.evaluation.cases import FRAME, load_case
 from scintiflow.evaluation.perceptual import load_perceptual
+from scintiflow.evaluation.picture_panels import draw_picture
 from scintiflow.evaluation.pictures import draw_case
 from scintiflow.evaluation.report import (
     CAPTIONS,
@@ -68,6 +69,10 @@ from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
+NO_REGIONS = (
+    "none: these are pictures, levels 0 to 255, scored on the whole frame; what this page says of "
+    "counts and bodies does not apply to them"
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -116,13 +121,14 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     with whole_folder(outputs.evaluation) as folder:
         _write_tables(scores, table, folder)
         write_json(folder / SUMMARY, summary)
-        write_json(folder / TRAINING_COHORT, training_cohort(dataset, restorers[RESTORED]))
         write_json(
             folder / TIMINGS,
             {"machine": _machine(), "seconds_per_scan": {name: float(value) for name, value in seconds.items()}},
         )
         _draw(dataset, restorers, inputs, params, folder / PICTURES)
-        _calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
+        if dataset.modality.is_counted:  # what a scan in use is held against
+            write_json(folder / TRAINING_COHORT, training_cohort(dataset, restorers[RESTORED]))
+            calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
         if (inputs.cascade / CURVES).is_file():
             shutil.copyfile(inputs.cascade / CURVES, folder / CURVES)
         render_report(content_of_evaluation(folder), folder / REPORT)
@@ -130,7 +136,8 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     numbers = flat_numbers(summary)
     tracker.metrics(numbers)
     for name in (REPORT, "patients.csv", "lesions.csv", NOISE, EDGES, SUMMARY, CALIBRATION):
-        tracker.artifact(outputs.evaluation / name)
+        if (outputs.evaluation / name).is_file():
+            tracker.artifact(outputs.evaluation / name)
     for picture in sorted((outputs.evaluation / PICTURES).glob("*.png")):
         tracker.artifact(picture, PICTURES)
     return numbers
@@ -160,8 +167,11 @@ def _restorers(
     return restorers | restorer, champion, absent
 
 
-def _calibrate(dataset: Dataset, restore: Restorer, params: EvaluateParams, checkpoint: str, path: Path) -> None:
-    """How far restorations of the validation patients lie from their own rapid scans; no truth, no standard scan."""
+def calibrate(dataset: Dataset, restore: Restorer, params: EvaluateParams, checkpoint: str, path: Path) -> None:
+    """Write from when on a restoration contradicts its counts: how far validation patients' lie from theirs.
+
+    Their rapid scans are enough: no truth, no standard scan. `checkpoint`: SHA-256 of the weights that restore.
+    """
     rows = list(dataset.rows("validation"))
     seen = []
     for row in track(rows, "calibrating"):
@@ -201,7 +211,7 @@ def _facts(inputs: Inputs, table: pd.DataFrame, by_sigma: dict[float, float], si
     return [
         ("Patients", f"{table['patient'].nunique()} in the frozen test split of: {cohorts}"),
         ("Ages", f"{ages.min():.1f} to {ages.max():.1f} years" if len(ages) else "unknown"),
-        ("Body and bone regions", f"from {regions}"),
+        ("Body and bone regions", NO_REGIONS if FRAME in set(table["regions_from"]) else f"from {regions}"),
         ("Data set (SHA-256)", sha256_file(inputs.dataset / MANIFEST)),
         ("Model f^IR1 (SHA-256)", checkpoint_sha256(inputs.cascade)),
         ("Training started from", origin_of(inputs.cascade)),
@@ -245,6 +255,7 @@ def _draw(
         case = load_case(dataset, rows[place], inputs.truth, inputs.priors)
         estimates = {name: restorer(case.pair.rapid, case.ratio) for name, restorer in restorers.items()}
         name = f"patient-{number + 1}.png"
-        picture = draw_case(case, estimates, params.data_range_counts, folder / name)
+        draw = draw_case if case.is_counted else draw_picture
+        picture = draw(case, estimates, params.data_range_counts, folder / name)
         captions.append((name, picture.title, picture.caption))
     write_json(folder / CAPTIONS, captions)

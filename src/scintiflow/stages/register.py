@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
+from scintiflow.modality import BONE_SCAN
 from scintiflow.params import RegisterParams
 from scintiflow.registry.card import Lineage, model_card, short_card
 from scintiflow.registry.champion import (
@@ -26,7 +27,7 @@ from scintiflow.registry.champion import (
 )
 from scintiflow.registry.decision_page import render_decision
 from scintiflow.registry.gate import decide
-from scintiflow.registry.models import REGISTRATION, RegisteredModel, register_model
+from scintiflow.registry.models import MODALITY_TAG, REGISTRATION, RegisteredModel, register_model
 from scintiflow.registry.promotion import DECISION_TAG, REPORT_TAG, Papers, settle_by_gate
 from scintiflow.registry.review import publish_review
 from scintiflow.registry.surroundings import git_sha, surroundings
@@ -74,6 +75,7 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
             DECISION_TAG: papers.decision_sha256,
             COMPARED_TAG: identity(rescored),
             "pipeline_run": surroundings().pipeline_run,
+            MODALITY_TAG: str(description.get("modality", BONE_SCAN.name)),
             "training_set_sha256": str(description.get("training_set_sha256", "")),
         }
         card = short_card(summary, table, description, decision, lineage)
@@ -108,7 +110,7 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
 def _register(
     params: RegisterParams, inputs: Inputs, tags: dict[str, str], card: str, tracker: Tracker
 ) -> RegisteredModel:
-    """As challenger: only a logged decision moves the alias 'champion'. It carries what it will be watched by."""
+    """As challenger: only a logged decision moves the alias 'champion'. It carries what it will be judged by."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "cascade"
         folder.mkdir()

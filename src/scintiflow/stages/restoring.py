@@ -20,12 +20,14 @@ from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.agreement import Agreement, Calibration, agreement, contradictions, load_calibration
+from scintiflow.modality import BONE_SCAN
 from scintiflow.params import Protocol
 from scintiflow.restoration.model_folder import (
     CALIBRATION,
     REFERENCE,
     REFERENCE_FOLDER,
     checkpoint_sha256,
+    modality_of_cascade,
     trained_accelerations,
 )
 from scintiflow.restoration.runtime import open_restorer
@@ -142,8 +144,12 @@ def open_folder(
 ) -> OpenModel:
     """The model whose files lie in a folder. `kept`: the temporary folder to remove with the model.
 
-    Raises ScintiflowError if files are missing or do not belong together.
+    Raises ScintiflowError if files are missing or do not belong together, or the model restores pictures.
     """
+    if modality_of_cascade(folder) != BONE_SCAN.name:
+        raise ScintiflowError(
+            "this model restores pictures, not scans", where=identity.name, remedy="Name a model of bone scans"
+        )
     calibration = load_calibration(folder / CALIBRATION, checkpoint_sha256(folder))
     restore = open_restorer(folder, cores)
     return OpenModel(restore, identity, trained_accelerations(folder), calibration, folder, kept)

@@ -16,11 +16,12 @@ from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom.derived import ModelIdentity
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.whole_body import object_bytes
+from scintiflow.drift.store import Journal
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 from scintiflow.params import Protocol
 from scintiflow.progress import work
-from scintiflow.stages.restoring import OpenModel, RestoredScan, Watch, open_folder, open_model, restore_object
+from scintiflow.stages.restoring import OpenModel, RestoredScan, open_folder, open_model, restore_object
 
 SUFFIX, PREVIEW_SUFFIX = ".restored.dcm", ".restored.png"
 EXISTS = "EXISTS: The output is there already and differs. Move it away, or say --overwrite"
@@ -32,14 +33,14 @@ DONE, NOTHING_RESTORED, CONTRADICTED, FAILED = 0, 1, 3, 4  # exit codes; 2 is a 
 class Wish:
     """How scans are restored; see `restoring.restore_object` and `scintiflow restore --help`.
 
-    `watch` is told of every scan that is written; it is pickled, and called in several processes.
+    `watch`: folder of `drift.store.Journal`, which gets a line for each scan that was not restored before.
     """
 
     protocol: Protocol
     any_velocity: bool = False
     preview: bool = False
     overwrite: bool = False
-    watch: Watch | None = None
+    watch: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def _write(restored: RestoredScan, path: Path, target: Path, model: OpenModel, w
         with whole_file(target) as partial_file:
             partial_file.write_bytes(content)
         if wish.watch is not None:
-            wish.watch(restored.scan, restored.counts, restored.count_ratio, model.identity)
+            Journal(wish.watch).add(restored.scan, restored.counts, restored.count_ratio, model.identity)
     if wish.preview:
         from scintiflow.evaluation.preview import draw_preview  # matplotlib takes a second to start
 

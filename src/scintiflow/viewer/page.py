@@ -62,7 +62,7 @@ def _data(shown: Shown) -> dict:
 
 def _box(body: np.ndarray) -> list[int]:
     """First and last row, first and last column around both views' body, with a margin."""
-    rows, columns = bounding_box(body.any(axis=0), MARGIN_PIXELS)
+    rows, columns = bounding_box(np.any(body, axis=0), MARGIN_PIXELS)
     return [rows.start, rows.stop, columns.start, columns.stop]
 
 

@@ -54,8 +54,8 @@ def load_pair(restored: Path, rapid: Path | None = None) -> Shown:
     """
     try:
         dataset = open_object(restored).dataset
+        _check_maker(dataset, restored)
         with untrusted():
-            _check_maker(dataset, restored)
             counts = restored_counts(dataset)
             wanted = str(dataset.SourceImageSequence[0].ReferencedSOPInstanceUID)
             spacing = float(dataset.PixelSpacing[0])
@@ -90,8 +90,10 @@ def load_pair(restored: Path, rapid: Path | None = None) -> Shown:
 
 
 def _check_maker(dataset: Dataset, path: Path) -> None:
-    equipment = dataset.get("ContributingEquipmentSequence")
-    if not equipment or str(equipment[0].get("Manufacturer", "")) != MAKER:
+    with untrusted():
+        equipment = dataset.get("ContributingEquipmentSequence")
+        maker = str(equipment[0].get("Manufacturer", "")) if equipment else ""
+    if maker != MAKER:
         raise ScintiflowError(
             "is not a restored scan", where=path, remedy="Name a file that `scintiflow restore` wrote"
         )
