@@ -10,8 +10,10 @@
 8. restore_real    the registered model on a real scan; the report of the whole run
 
 Each step gets its own section of params.yaml as JSON, so a changed section re-runs its step and what
-follows. Content hashes stand beside paths because Kubeflow's cache does not look into files. Where a step
-runs is the section `placement`, which no step gets.
+follows. With `shards` in its placement distil_priors is preceded by as many tasks, which share the patients and
+leave their priors in the store where it looks; their number is known when the pipeline is compiled, so no loop of
+Kubeflow's is needed. Content hashes stand beside paths because Kubeflow's cache does not look into files. Where a
+step runs is the section `placement`, which no step gets.
 """
 
 from typing import NamedTuple
@@ -21,14 +23,17 @@ from kfp.dsl.base_component import BaseComponent
 
 from components.adapt_sam import adapt_sam
 from components.distil_priors import distil_priors
+from components.distil_priors_share import distil_priors_share
 from components.evaluate import evaluate
 from components.fetch_champion import fetch_champion
 from components.ingest import ingest
 from components.register import register
 from components.restore_real import restore_real
 from components.train_cascade import train_cascade
-from scintiflow.cluster.placement import place
+from scintiflow.cluster.placement import place, place_like
 from scintiflow.placement import PlacementParams
+from scintiflow.stages.code_version import code_version
+from scintiflow.stages.graph import TITLES
 
 
 class RetrainOutputs(NamedTuple):
@@ -62,7 +67,12 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
         adapted = adapt_sam(params=adapt_sam_params, dataset=dataset, truth=truth, truth_sha256=truth_sha256)
         sam = adapted.outputs["sam"]
 
-        distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=sam)
+        shards = 1 if placement is None else placement.distil_priors.shards
+        shares = [
+            distil_priors_share(params=distil_priors_params, share=number, shares=shards, dataset=dataset, sam=sam)
+            for number in range(shards if shards > 1 else 0)
+        ]
+        distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=sam).after(*shares)
         priors = distilled.outputs["priors"]
 
         trained = train_cascade(params=train_cascade_params, dataset=dataset, priors=priors)
@@ -97,6 +107,10 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
         tasks = (ingested, adapted, distilled, trained, fetched, evaluated, registered, shown)
         for task in tasks:
             place(task, placement, experiment)
+        for number, task in enumerate(shares, start=1):
+            task.set_display_name(f"{TITLES['distil_priors']}, share {number} of {shards}")
+            task.set_env_variable("CODE_VERSION", code_version("distil_priors"))
+            place_like(task, placement.distil_priors, experiment)
         return RetrainOutputs(registration=registration, restored=shown.outputs["restored"])
 
     return retrain

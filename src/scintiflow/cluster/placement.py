@@ -28,9 +28,12 @@ def place(task: dsl.PipelineTask, placement: PlacementParams | None = None, expe
     stage = task.component_spec.name.replace("-", "_")
     task.set_display_name(TITLES[stage])
     task.set_env_variable("CODE_VERSION", code_version(stage))
-    if placement is None:
-        return
-    step = placement.step(stage)
+    if placement is not None:
+        place_like(task, placement.step(stage), experiment)
+
+
+def place_like(task: dsl.PipelineTask, step: StepPlacement, experiment: str) -> None:
+    """Give a task the place `step`, which may be that of another one."""
     # With what Kubeflow Pipelines adds itself this is the Pod Security Standard 'restricted'.
     kubernetes.set_security_context(task, run_as_user=step.user, run_as_group=step.user, run_as_non_root=True)
     _give_resources(task, step)
