@@ -8,6 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def ablation_arm(
     arm: str,
+    code_version: str,
     dataset: dsl.Input[dsl.Dataset],
     priors: dsl.Input[dsl.Dataset],
     unadapted_priors: dsl.Input[dsl.Dataset],
@@ -27,6 +28,6 @@ def ablation_arm(
         "truth": wanted["truth"],
     }
     params = json.dumps(wanted["params"])
-    numbers = run_stage("ablation_arm", params, inputs, {"scores": scores.path}, report.path)
+    numbers = run_stage("ablation_arm", params, inputs, {"scores": scores.path}, report.path, code_version)
     for name, value in numbers.items():
         report.log_metric(name, value)

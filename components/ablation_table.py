@@ -10,6 +10,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def ablation_table(
     params: str,
+    code_version: str,
     scores: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
     table: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.Metrics],
@@ -23,6 +24,8 @@ def ablation_table(
     with tempfile.TemporaryDirectory() as gathered:
         for number, part in enumerate(scores):
             shutil.copytree(part.path, f"{gathered}/{number:03d}")
-        numbers = run_stage("ablation_table", params, {"scores": gathered}, {"table": table.path}, report.path)
+        numbers = run_stage(
+            "ablation_table", params, {"scores": gathered}, {"table": table.path}, report.path, code_version
+        )
     for name, value in numbers.items():
         report.log_metric(name, value)

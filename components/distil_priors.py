@@ -8,6 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def distil_priors(
     params: str,
+    code_version: str,
     dataset: dsl.Input[dsl.Dataset],
     sam: dsl.Input[dsl.Model],
     priors: dsl.Output[dsl.Dataset],
@@ -17,6 +18,6 @@ def distil_priors(
     from scintiflow.stages.door import run_stage
 
     inputs = {"dataset": dataset.path, "sam": sam.path}
-    numbers = run_stage("distil_priors", params, inputs, {"priors": priors.path}, report.path)
+    numbers = run_stage("distil_priors", params, inputs, {"priors": priors.path}, report.path, code_version)
     for name, value in numbers.items():
         report.log_metric(name, value)

@@ -8,13 +8,17 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def distil_priors_share(
     params: str,
+    code_version: str,
     share: int,
     shares: int,
     dataset: dsl.Input[dsl.Dataset],
     sam: dsl.Input[dsl.Model],
     report: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Computes the priors of one share of the patients into the store that distil_priors reads."""
+    """Computes the priors of one share of the patients into the store that distil_priors reads.
+
+    `code_version` tells the cache which code; the store's keys say it again.
+    """
     from pathlib import Path
 
     from scintiflow.files import write_json

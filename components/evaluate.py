@@ -8,6 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate(
     params: str,
+    code_version: str,
     truth: str,
     truth_sha256: str,
     dataset: dsl.Input[dsl.Dataset],
@@ -23,6 +24,6 @@ def evaluate(
 
     paths = {"dataset": dataset.path, "sam": sam.path, "priors": priors.path, "cascade": cascade.path}
     inputs = {"truth": truth, "champion": champion.path} | paths
-    numbers = run_stage("evaluate", params, inputs, {"evaluation": evaluation.path}, report.path)
+    numbers = run_stage("evaluate", params, inputs, {"evaluation": evaluation.path}, report.path, code_version)
     for name, value in numbers.items():
         report.log_metric(name, value)

@@ -8,6 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def ingest(
     params: str,
+    code_version: str,
     cohorts: str,
     cohorts_sha256: str,
     dataset: dsl.Output[dsl.Dataset],
@@ -23,6 +24,6 @@ def ingest(
     from scintiflow.stages.door import run_stage
 
     inputs = {"cohorts": str(cohorts_at(cohorts, json.loads(params)["cohorts"]))}
-    numbers = run_stage("ingest", params, inputs, {"dataset": dataset.path}, report.path)
+    numbers = run_stage("ingest", params, inputs, {"dataset": dataset.path}, report.path, code_version)
     for name, value in numbers.items():
         report.log_metric(name, value)

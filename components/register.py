@@ -8,6 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def register(
     params: str,
+    code_version: str,
     registry: str,
     cascade: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
@@ -18,6 +19,6 @@ def register(
     from scintiflow.stages.door import run_stage
 
     inputs = {"cascade": cascade.path, "evaluation": evaluation.path}
-    numbers = run_stage("register", params, inputs, {"registration": registration.path}, report.path)
+    numbers = run_stage("register", params, inputs, {"registration": registration.path}, report.path, code_version)
     for name, value in numbers.items():
         report.log_metric(name, value)

@@ -8,6 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def restore_real(
     params: str,
+    code_version: str,
     cohorts: str,
     cohorts_sha256: str,
     evaluation: dsl.Input[dsl.Artifact],
@@ -26,6 +27,6 @@ def restore_real(
 
     real = str(cohorts_at(cohorts, json.loads(params)["cohorts"]))
     inputs = {"cohorts": real, "evaluation": evaluation.path, "registration": registration.path}
-    numbers = run_stage("restore_real", params, inputs, {"restored": restored.path}, report.path)
+    numbers = run_stage("restore_real", params, inputs, {"restored": restored.path}, report.path, code_version)
     for name, value in numbers.items():
         report.log_metric(name, value)

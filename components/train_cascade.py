@@ -8,6 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train_cascade(
     params: str,
+    code_version: str,
     dataset: dsl.Input[dsl.Dataset],
     priors: dsl.Input[dsl.Dataset],
     cascade: dsl.Output[dsl.Model],
@@ -17,6 +18,6 @@ def train_cascade(
     from scintiflow.stages.door import run_stage
 
     inputs = {"dataset": dataset.path, "priors": priors.path}
-    numbers = run_stage("train_cascade", params, inputs, {"cascade": cascade.path}, report.path)
+    numbers = run_stage("train_cascade", params, inputs, {"cascade": cascade.path}, report.path, code_version)
     for name, value in numbers.items():
         report.log_metric(name, value)

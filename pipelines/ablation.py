@@ -18,6 +18,7 @@ from components.distil_priors import distil_priors
 from components.ingest import ingest
 from components.unadapted_sam import unadapted_sam
 from scintiflow.cluster.placement import place
+from scintiflow.stages.code_version import code_version
 
 
 @dsl.pipeline(name="scintiflow-ablation", description="What SPI, SKD, SCM and the adaptation of SAM are worth")
@@ -32,24 +33,47 @@ def ablation(
     distil_priors_params: str,
     evaluate_params: str,
 ) -> dsl.Artifact:
-    ingested = ingest(params=ingest_params, cohorts=cohorts, cohorts_sha256=cohorts_sha256)
+    ingested = ingest(
+        params=ingest_params, code_version=code_version("ingest"), cohorts=cohorts, cohorts_sha256=cohorts_sha256
+    )
     dataset = ingested.outputs["dataset"]
 
-    adapted = adapt_sam(params=adapt_sam_params, dataset=dataset, truth=truth, truth_sha256=truth_sha256)
-    distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=adapted.outputs["sam"])
+    adapted = adapt_sam(
+        params=adapt_sam_params,
+        code_version=code_version("adapt_sam"),
+        dataset=dataset,
+        truth=truth,
+        truth_sha256=truth_sha256,
+    )
+    distilled = distil_priors(
+        params=distil_priors_params,
+        code_version=code_version("distil_priors"),
+        dataset=dataset,
+        sam=adapted.outputs["sam"],
+    )
 
-    as_it_comes = unadapted_sam(params=adapt_sam_params)
-    undistilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=as_it_comes.outputs["sam"])
+    as_it_comes = unadapted_sam(params=adapt_sam_params, code_version=code_version("unadapted_sam"))
+    undistilled = distil_priors(
+        params=distil_priors_params,
+        code_version=code_version("distil_priors"),
+        dataset=dataset,
+        sam=as_it_comes.outputs["sam"],
+    )
 
     with dsl.ParallelFor(arms) as arm:
         trained = ablation_arm(
             arm=arm,
+            code_version=code_version("ablation_arm"),
             dataset=dataset,
             priors=distilled.outputs["priors"],
             unadapted_priors=undistilled.outputs["priors"],
         )
         place(trained)
-    table = ablation_table(params=evaluate_params, scores=dsl.Collected(trained.outputs["scores"]))
+    table = ablation_table(
+        params=evaluate_params,
+        code_version=code_version("ablation_table"),
+        scores=dsl.Collected(trained.outputs["scores"]),
+    )
     for task in (ingested, adapted, distilled, as_it_comes, undistilled, table):
         place(task)
     return table.outputs["table"]

@@ -10,10 +10,11 @@
 8. restore_real    the registered model on a real scan; the report of the whole run
 
 Each step gets its own section of params.yaml as JSON, so a changed section re-runs its step and what
-follows. With `shards` in its placement distil_priors is preceded by as many tasks, which share the patients and
-leave their priors in the store where it looks; their number is known when the pipeline is compiled, so no loop of
-Kubeflow's is needed. Content hashes stand beside paths because Kubeflow's cache does not look into files. Where a
-step runs is the section `placement`, which no step gets.
+follows. Content hashes stand beside paths because Kubeflow's cache does not look into files, and the hash of a
+step's code is an input because the cache does not look into the image either. Where a step runs is the section
+`placement`, which no step gets. With `shards` in its placement distil_priors is preceded by as many tasks, which
+share the patients and leave their priors in the store where it looks; their number is known when the pipeline is
+compiled, so no loop of Kubeflow's is needed.
 """
 
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from components.adapt_sam import adapt_sam
+from components.close_run import close_run
 from components.distil_priors import distil_priors
 from components.distil_priors_share import distil_priors_share
 from components.evaluate import evaluate
@@ -31,7 +33,7 @@ from components.register import register
 from components.restore_real import restore_real
 from components.train_cascade import train_cascade
 from scintiflow.cluster.placement import place, place_like
-from scintiflow.placement import PlacementParams
+from scintiflow.params.placement import PlacementParams
 from scintiflow.stages.code_version import code_version
 from scintiflow.stages.graph import TITLES
 
@@ -61,28 +63,53 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
         register_params: str,
         restore_real_params: str,
     ) -> RetrainOutputs:
-        ingested = ingest(params=ingest_params, cohorts=cohorts, cohorts_sha256=cohorts_sha256)
+        ingested = ingest(
+            params=ingest_params, code_version=code_version("ingest"), cohorts=cohorts, cohorts_sha256=cohorts_sha256
+        )
         dataset = ingested.outputs["dataset"]
 
-        adapted = adapt_sam(params=adapt_sam_params, dataset=dataset, truth=truth, truth_sha256=truth_sha256)
+        adapted = adapt_sam(
+            params=adapt_sam_params,
+            code_version=code_version("adapt_sam"),
+            dataset=dataset,
+            truth=truth,
+            truth_sha256=truth_sha256,
+        )
         sam = adapted.outputs["sam"]
 
         shards = 1 if placement is None else placement.distil_priors.shards
+        priors_code = code_version("distil_priors")
         shares = [
-            distil_priors_share(params=distil_priors_params, share=number, shares=shards, dataset=dataset, sam=sam)
+            distil_priors_share(
+                params=distil_priors_params,
+                code_version=priors_code,
+                share=number,
+                shares=shards,
+                dataset=dataset,
+                sam=sam,
+            )
             for number in range(shards if shards > 1 else 0)
         ]
-        distilled = distil_priors(params=distil_priors_params, dataset=dataset, sam=sam).after(*shares)
+        distilled = distil_priors(params=distil_priors_params, code_version=priors_code, dataset=dataset, sam=sam)
+        distilled.after(*shares)
         priors = distilled.outputs["priors"]
 
-        trained = train_cascade(params=train_cascade_params, dataset=dataset, priors=priors)
+        trained = train_cascade(
+            params=train_cascade_params, code_version=code_version("train_cascade"), dataset=dataset, priors=priors
+        )
         cascade = trained.outputs["cascade"]
 
-        fetched = fetch_champion(params=fetch_champion_params, registry=registry, to_beat=champion_to_beat)
+        fetched = fetch_champion(
+            params=fetch_champion_params,
+            code_version=code_version("fetch_champion"),
+            registry=registry,
+            to_beat=champion_to_beat,
+        )
         champion = fetched.outputs["champion"]
 
         evaluated = evaluate(
             params=evaluate_params,
+            code_version=code_version("evaluate"),
             dataset=dataset,
             sam=sam,
             priors=priors,
@@ -93,11 +120,18 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
         )
         evaluation = evaluated.outputs["evaluation"]
 
-        registered = register(params=register_params, cascade=cascade, evaluation=evaluation, registry=registry)
+        registered = register(
+            params=register_params,
+            code_version=code_version("register"),
+            cascade=cascade,
+            evaluation=evaluation,
+            registry=registry,
+        )
         registration = registered.outputs["registration"]
 
         shown = restore_real(
             params=restore_real_params,
+            code_version=code_version("restore_real"),
             cohorts=cohorts,
             cohorts_sha256=cohorts_sha256,
             evaluation=evaluation,
@@ -109,8 +143,13 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
             place(task, placement, experiment)
         for number, task in enumerate(shares, start=1):
             task.set_display_name(f"{TITLES['distil_priors']}, share {number} of {shards}")
-            task.set_env_variable("CODE_VERSION", code_version("distil_priors"))
             place_like(task, placement.distil_priors, experiment)
+        if placement is not None:  # on this machine the launcher closes the run
+            closed = close_run(
+                cohorts_sha256=cohorts_sha256, truth_sha256=truth_sha256, restored=shown.outputs["restored"]
+            )
+            closed.set_display_name("Close the run").set_caching_options(False)
+            place_like(closed, placement.register_, experiment)
         return RetrainOutputs(registration=registration, restored=shown.outputs["restored"])
 
     return retrain

@@ -8,7 +8,7 @@ import yaml
 from scintiflow.cluster.compilation import cluster_arguments, compile_retrain
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params, changed, load_params
-from scintiflow.placement import StepPlacement, amount
+from scintiflow.params.placement import StepPlacement, amount
 from scintiflow.stages.graph import BY_NAME
 
 ROOT = Path(__file__).parents[2]
@@ -149,12 +149,12 @@ def test_no_secret_value_stands_in_the_ir(production):
     names = {entry["secretName"] for told in production[1].values() for entry in told["secretAsEnv"]}
     assert names == {"mlflow-client"}
     for executor in production[0]["deploymentSpec"]["executors"].values():
-        assert [variable["name"] for variable in executor["container"]["env"]] == ["CODE_VERSION"]
+        assert "env" not in executor["container"]
 
 
 def test_a_change_of_place_re_runs_nothing(everything, production, tmp_path):
     """Caches compare image, command, arguments and environment of a step, and its inputs."""
-    compared = ("image", "command", "args", "env")
+    compared = ("image", "command", "args")
     for name, executor in production[0]["deploymentSpec"]["executors"].items():
         other = everything[0]["deploymentSpec"]["executors"][name]
         assert [executor["container"][key] for key in compared] == [other["container"][key] for key in compared]

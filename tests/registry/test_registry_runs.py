@@ -70,6 +70,18 @@ def test_a_killed_pipeline_leaves_no_run_that_seems_to_run(client):
     assert client.get_run(parent_id).info.status == "KILLED"
 
 
+def test_an_attempt_whose_pod_was_killed_is_killed_in_a_run_that_finished(client):
+    first = runs.stage_run("train_cascade", {}, {})
+    first.__enter__()  # and never leaves: its pod was killed
+    with runs.stage_run("train_cascade", {}, {}):
+        pass
+    parent_id = runs.close_parent("FINISHED", {}, {}, [])
+    found = client.search_runs([runs.experiment_id(client, surroundings())])
+    statuses = sorted(run.info.status for run in found if run.info.run_id != parent_id)
+    assert statuses == ["FINISHED", "KILLED"]
+    assert client.get_run(parent_id).info.status == "FINISHED"
+
+
 def test_nothing_ran_leaves_no_run_behind(client):
     assert runs.close_parent("FINISHED", {}, {}, []) is None
     assert client.search_runs([runs.experiment_id(client, surroundings())]) == []

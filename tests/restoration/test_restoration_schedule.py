@@ -18,14 +18,6 @@ from scintiflow.tracking import SilentTracker
 WITHOUT_TEACHER = {"skd_output_weight": 0.0, "skd_feature_weight": 0.0, "scm_weight": 0.0}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def run(folder, params: TrainCascadeParams, tracker=None):
     return train(params, STUDIES_FOR_TRAINING, HELD_OUT, folder, "r", tracker or SilentTracker())
 

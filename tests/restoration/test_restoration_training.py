@@ -18,20 +18,13 @@ from scintiflow.params import TrainCascadeParams, changed
 from scintiflow.restoration import timekeeper
 from scintiflow.restoration.batches import SteppedBatches, batch_loader, to_tensors
 from scintiflow.restoration.cascade import Cascade, Examples, first_loss
+from scintiflow.restoration.model_folder import checkpoint_sha256
 from scintiflow.restoration.module import CascadeTraining, learning_rate
-from scintiflow.restoration.restorer import checkpoint_sha256, load_network, load_restorer, starting_weights
+from scintiflow.restoration.restorer import load_network, load_restorer, starting_weights
 from scintiflow.restoration.training import train
 from scintiflow.restoration.validation import corrected_error, thinned_views
 from scintiflow.stages import train_cascade
 from scintiflow.tracking import SilentTracker
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def recipe(**changes) -> TrainCascadeParams:
@@ -319,6 +312,18 @@ def test_weights_of_another_network_or_another_hash_are_refused(stage_run):
         starting_weights(recipe(**first_of(cascade) | {"first": {"width": 4, "blocks": [1]}}, **given))
     with pytest.raises(ScintiflowError, match="holds weights with SHA-256"):
         starting_weights(recipe(**given | {"start_from_sha256": "0" * 64}))
+
+
+def test_two_views_start_from_one_and_do_not_look_at_the_other_at_first(stage_run):
+    cascade, _ = stage_run
+    given = {"start_from": str(cascade), "start_from_sha256": checkpoint_sha256(cascade), "views": 2}
+    params = recipe(**first_of(cascade), **given)
+    network = Cascade(params).first
+    network.load_state_dict(starting_weights(params))
+    one = load_network(cascade).first
+    counts, k = torch.poisson(torch.full((1, 1, 48, 40), 4.0)), torch.tensor([2.0])
+    opposite = torch.stack([torch.poisson(torch.full((48, 40), 9.0)), torch.ones(48, 40)])[None]
+    torch.testing.assert_close(network(counts, k, opposite).counts, one(counts, k).counts)
 
 
 def first_of(cascade) -> dict:

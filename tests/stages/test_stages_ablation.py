@@ -18,6 +18,7 @@ from scintiflow.restoration.variants import ARMS, ablation_arm, first_alone, pla
 from scintiflow.sam.adapter import load_adapted_sam
 from scintiflow.sam.build import build_sam
 from scintiflow.sam.unadapted import save_unadapted
+from scintiflow.stages.code_version import code_version
 from scintiflow.stages.graph import ABLATION_STAGES
 from scintiflow.structures import STRUCTURES
 
@@ -46,8 +47,13 @@ def test_the_loop_reads_nothing_from_outside_but_artifacts_and_its_item(compiled
 
 
 def test_every_task_carries_the_hash_of_its_code(compiled):
-    for executor in compiled["deploymentSpec"]["executors"].values():
-        assert "CODE_VERSION" in {variable["name"] for variable in executor["container"]["env"]}
+    loop = next(component["dag"]["tasks"] for component in compiled["components"].values() if "dag" in component)
+    tasks = [task for task in (compiled["root"]["dag"]["tasks"] | loop).values() if "parameterIterator" not in task]
+    assert len(tasks) == 7
+    for task in tasks:
+        stage = task["componentRef"]["name"].removeprefix("comp-").removesuffix("-2").replace("-", "_")
+        carried = task["inputs"]["parameters"]["code_version"]
+        assert carried == {"runtimeValue": {"constant": code_version(stage)}}
 
 
 @pytest.mark.parametrize("spec", ABLATION_STAGES, ids=lambda spec: spec.name)

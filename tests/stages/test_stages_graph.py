@@ -7,13 +7,16 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from scintiflow.cluster import placement
+from pipelines import retrain
 from scintiflow.cluster.compilation import compile_retrain
+from scintiflow.errors import ScintiflowError
 from scintiflow.params import load_params
-from scintiflow.stages import graph
-from scintiflow.stages.code_version import stage_modules
+from scintiflow.progress import EVENTS_FILE
+from scintiflow.stages import door, graph
+from scintiflow.stages.code_version import code_version, stage_modules
 
 ROOT = Path(__file__).parents[2]
+CLOSING = "close_run"  # what a cluster's pipeline has beside the stages
 # Doors and ground-floor helpers; a change there does not change what DVC should recompute.
 NOT_TRACKED_BY_DVC = {"errors", "files", "params", "progress", "tracking", "structures"}
 
@@ -35,8 +38,16 @@ def artifact_edges(compiled) -> set[tuple[str, str]]:
 
 def test_kubeflow_has_the_same_stages_and_edges(compiled):
     tasks = {name.replace("-", "_") for name in compiled["root"]["dag"]["tasks"]}
-    assert tasks == set(graph.BY_NAME)
-    assert artifact_edges(compiled) == graph.edges()
+    assert tasks == {*graph.BY_NAME, CLOSING}
+    assert {edge for edge in artifact_edges(compiled) if CLOSING not in edge} == graph.edges()
+
+
+def test_a_cluster_closes_the_parent_run_last_and_never_from_a_cache(compiled):
+    closing = compiled["root"]["dag"]["tasks"]["close-run"]
+    assert {edge for edge in artifact_edges(compiled) if CLOSING in edge} == {("restore_real", CLOSING)}
+    assert not closing.get("cachingOptions", {}).get("enableCache", False)
+    on_this_machine = retrain.retrain.pipeline_spec.root.dag.tasks
+    assert {name.replace("-", "_") for name in on_this_machine} == set(graph.BY_NAME)
 
 
 def test_dvc_has_the_same_stages_and_edges():
@@ -79,12 +90,43 @@ def test_components_and_stages_have_the_inputs_of_the_graph(spec):
     assert set(module.Outputs.__dataclass_fields__) - {"checkpoints"} == {spec.writes}
 
 
+def cache_key(pipeline: dict, task: str) -> dict:
+    """What the driver of Kubeflow Pipelines 2.17 compares for a task: not environment, nor what the image holds."""
+    component = pipeline["components"][pipeline["root"]["dag"]["tasks"][task]["componentRef"]["name"]]
+    container = pipeline["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+    return {
+        "container": [container["image"], *container["command"], *container["args"]],
+        "inputs": pipeline["root"]["dag"]["tasks"][task]["inputs"],
+        "outputs": component.get("outputDefinitions"),
+    }
+
+
+@pytest.mark.parametrize("spec", graph.STAGES, ids=lambda spec: spec.name)
+def test_a_cluster_does_not_reuse_what_other_code_has_made(compiled, spec, tmp_path, monkeypatch):
+    edited = {spec.name: "edited"}
+    monkeypatch.setattr(retrain, "code_version", lambda stage: edited.get(stage) or code_version(stage))
+    compile_retrain(tmp_path / "retrain.yaml", load_params(ROOT / "params.yaml"))
+    after = next(yaml.safe_load_all((tmp_path / "retrain.yaml").read_text()))
+    tasks = compiled["root"]["dag"]["tasks"]
+    changed = {task for task in tasks if cache_key(compiled, task) != cache_key(after, task)}
+    assert changed == {spec.name.replace("_", "-")}  # what follows reads another output, and so runs too
+
+
 def test_every_task_carries_the_hash_of_its_own_code(compiled):
-    executors = compiled["deploymentSpec"]["executors"]
     for spec in graph.STAGES:
-        environment = executors[f"exec-{spec.name.replace('_', '-')}"]["container"]["env"]
-        assert {"name": "CODE_VERSION", "value": placement.code_version(spec.name)} in environment
-    assert placement.code_version("ingest") != placement.code_version("train_cascade")
+        inputs = compiled["root"]["dag"]["tasks"][spec.name.replace("_", "-")]["inputs"]["parameters"]
+        assert inputs["code_version"] == {"runtimeValue": {"constant": code_version(spec.name)}}
+    assert code_version("ingest") != code_version("train_cascade")
+
+
+def test_a_stage_refuses_to_run_for_a_pipeline_of_other_code(tmp_path, monkeypatch):
+    monkeypatch.setenv(EVENTS_FILE, str(tmp_path / "events.jsonl"))
+    section = load_params(ROOT / "params.yaml").fetch_champion.model_dump_json()
+    with pytest.raises(ScintiflowError, match="is not that of the pipeline") as refusal:
+        door.run_stage("fetch_champion", section, {}, {"champion": str(tmp_path / "c")}, tmp_path / "r", "0" * 64)
+    assert "SCINTIFLOW_IMAGE" in str(refusal.value)
+    assert '"refusal"' in (tmp_path / "events.jsonl").read_text()  # the launcher can say it
+    assert not (tmp_path / "c").exists()
 
 
 def test_compilation_is_reproducible(tmp_path):

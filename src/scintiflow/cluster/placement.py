@@ -6,9 +6,8 @@ these two travel as Kueue's labels; on a cluster without Kueue they are labels a
 
 from kfp import dsl, kubernetes
 
-from scintiflow.placement import PlacementParams, StepPlacement
+from scintiflow.params.placement import PlacementParams, StepPlacement
 from scintiflow.registry.surroundings import EXPERIMENT, PIPELINE_RUN
-from scintiflow.stages.code_version import code_version
 from scintiflow.stages.graph import TITLES
 
 EXPERIMENT_ANNOTATION = "scintiflow/experiment"
@@ -18,16 +17,13 @@ PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 
 
 def place(task: dsl.PipelineTask, placement: PlacementParams | None = None, experiment: str = "") -> None:
-    """Give a stage's task its display name, the hash of the code it runs, and its place on a cluster.
+    """Give a stage's task its display name and its place on a cluster.
 
-    A cache compares arguments, image and environment and does not see the installed package: CODE_VERSION
-    makes a change in the stage's code, and only that, a cache miss. For that reason no other environment
-    variable is set directly: they come from ConfigMaps, Secrets and the pod's own fields, which are not
-    compared. `placement` None is this machine, which has nothing to place.
+    No environment variable is set directly, because some caches compare those: they come from ConfigMaps, Secrets
+    and the pod's own fields, which none compares. `placement` None is this machine, which has nothing to place.
     """
     stage = task.component_spec.name.replace("-", "_")
     task.set_display_name(TITLES[stage])
-    task.set_env_variable("CODE_VERSION", code_version(stage))
     if placement is not None:
         place_like(task, placement.step(stage), experiment)
 

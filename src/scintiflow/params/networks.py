@@ -91,6 +91,7 @@ class TrainCascadeParams(Section):
     masks_from: Literal["standard", "rapid"] = "standard"
     ramp: Share
     base_blur_pixels: Positive
+    count_true_pixels: Annotated[float, Field(ge=0)] = 0.0
     start_from: str = ""
     start_from_sha256: Sha256 = ""
     thinned_share: Share

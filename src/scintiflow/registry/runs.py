@@ -150,7 +150,8 @@ def _create_parent(client: MlflowClient, where: Surroundings) -> Run:
 def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: list[Path]) -> str | None:
     """End the parent run with the recipe and the pages that belong to all; None if no stage opened one.
 
-    `status` is FINISHED, FAILED or KILLED; a stage that could not say so itself gets it too.
+    `status` is FINISHED, FAILED or KILLED; a stage that could not say so itself gets it too, but in a run that
+    finished such a stage is an attempt whose pod was killed.
     """
     where = surroundings()
     client = open_client(where)
@@ -165,7 +166,7 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
         client.log_artifact(run_id, str(path))
     left_running = f"tags.`{PARENT_TAG}` = '{run_id}' and attributes.status = 'RUNNING'"
     for child in client.search_runs([parent.info.experiment_id], filter_string=left_running):
-        client.set_terminated(child.info.run_id, status)
+        client.set_terminated(child.info.run_id, "KILLED" if status == "FINISHED" else status)
     client.set_terminated(run_id, status)
     return run_id
 

@@ -17,6 +17,7 @@ TRUNCATE_SIGMAS = 4.0
 WIDER_BLURS = (2.0, 4.0)  # further blurred copies, as multiples of the base blur: context at once
 INPUT_CHANNELS = 3 + len(WIDER_BLURS)
 OPPOSITE_CHANNELS = INPUT_CHANNELS  # the same without the noise level, and where the view was measured
+FEWEST_COUNTS = 0.01  # counts per pixel: where next to nothing was measured, nothing is scaled
 DEVIANCE_OFFSET = 0.05  # counts per pixel, see poisson_deviance
 
 
@@ -72,6 +73,21 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), mode="replicate"), kernel.view(1, 1, -1, 1))
     flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
     return flat.reshape(image.shape)
+
+
+def count_true(estimate: Tensor, measured: Tensor, sigma_pixels: float) -> Tensor:
+    """The estimate, scaled so that its counts around each pixel are those that were measured there.
+
+    Around means weighted by a Gaussian. Over thousands of pixels the measured counts are known to a few parts in a
+    thousand, better than any network knows them; what is finer than the Gaussian stays as the network drew it.
+
+    Args:
+        estimate: expected counts `[n, 1, row, column]`.
+        measured: counts on the same scale (k times the rapid counts), same shape.
+        sigma_pixels: of the Gaussian.
+    """
+    known, drawn = (gaussian_blur(image, sigma_pixels) for image in (measured, estimate))
+    return estimate * (known + FEWEST_COUNTS) / (drawn + FEWEST_COUNTS)
 
 
 def poisson_deviance(expected: Tensor, observed: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from scintiflow.restoration.best import BestSoFar
 from scintiflow.restoration.module import CascadeTraining
 from scintiflow.restoration.restorer import starting_weights
 from scintiflow.restoration.timekeeper import Timekeeper
-from scintiflow.restoration.validation import ValidationView, thinned_views
+from scintiflow.restoration.validation import ValidationView, held_out_views
 from scintiflow.tracking import Tracker
 
 CHECKPOINT = "last.ckpt"
@@ -94,7 +94,7 @@ def train(
         augmentation=params.augmentation,
         views=params.views,
     )
-    views = thinned_views(held_out, params.seed, params.views)
+    views = held_out_views(held_out, params.seed, params.views)
     return fit(params, sampler, views, checkpoint_folder, recipe, tracker)
 
 

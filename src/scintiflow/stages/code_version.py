@@ -19,7 +19,7 @@ WIRING = (
     "scintiflow.stages.door",
     "scintiflow.stages.graph",
     "scintiflow.stages.code_version",
-    "scintiflow.placement",
+    "scintiflow.params.placement",
     "scintiflow.nodes",
     "scintiflow.nodes.cluster",
     "scintiflow.nodes.first_node",

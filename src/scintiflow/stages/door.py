@@ -29,7 +29,12 @@ DATA_SETS = {"cohorts", "dataset"}  # inputs that MLflow shows as the data of a 
 
 
 def run_stage(
-    stage: str, params: str, inputs: dict[str, str], outputs: dict[str, str], report: str | Path
+    stage: str,
+    params: str,
+    inputs: dict[str, str],
+    outputs: dict[str, str],
+    report: str | Path,
+    planned_code: str = "",
 ) -> dict[str, float]:
     """Run one stage and return its report: a flat mapping from name to number.
 
@@ -38,6 +43,8 @@ def run_stage(
         params: the stage's section of params.yaml as JSON.
         inputs, outputs: name -> path, the names of `graph.STAGES`.
         report: where the report is written as JSON.
+        planned_code: `code_version` of the stage where the pipeline was compiled, '' if nobody planned. A cache keeps
+            the result under that hash, so other code is refused.
 
     Raises whatever the stage raises, after the MLflow run and the launcher have been told.
     """
@@ -49,8 +56,9 @@ def run_stage(
     started = time.monotonic()
     _tell({"stage": stage, "event": "started"})
     try:
+        own_code = _planned(stage, planned_code)
         hashes = {f"input.{name}.sha256": content_sha256(path) for name, path in given.items()}
-        tags = hashes | {"code_version": code_version(stage)}
+        tags = hashes | {"code_version": own_code}
         surroundings = _cohort_tags(getattr(section, "cohorts", []), given) | _image_tag()
         with (
             stage_run(stage, section.model_dump(), tags | surroundings) as run,
@@ -85,6 +93,19 @@ def _work_name(stage: str, params_sha256: str, tags: dict[str, str]) -> str:
     """The same for the same work: stage, parameters, code, content of the inputs."""
     identity = json.dumps([stage, params_sha256, sorted(tags.items())])
     return f"{stage}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def _planned(stage: str, planned_code: str) -> str:
+    """The hash of the stage's code here; a ScintiflowError if the pipeline was compiled from other code."""
+    own_code = code_version(stage)
+    if planned_code not in ("", own_code):
+        raise ScintiflowError(
+            f"the code here ({own_code[:12]}) is not that of the pipeline ({planned_code[:12]})",
+            where=f"stage {stage}",
+            remedy="On a cluster: name the image of the commit you submit from (`make images`) as SCINTIFLOW_IMAGE. "
+            "On this machine: the code has changed since the run began; run again",
+        )
+    return own_code
 
 
 def _cohort_tags(names: list[str], inputs: dict[str, Path]) -> dict[str, str]:

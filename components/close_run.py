@@ -1,0 +1,16 @@
+"""Component that closes the MLflow parent run of a pipeline run on a cluster; no stage, for it makes nothing."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def close_run(cohorts_sha256: str, truth_sha256: str, restored: dsl.Input[dsl.Artifact]) -> None:
+    """Ends the parent run as FINISHED, with the report. Nothing to close if every stage was reused."""
+    from pathlib import Path
+
+    from scintiflow.registry.runs import close_parent
+
+    tags = {"cohorts_sha256": cohorts_sha256, "truth_sha256": truth_sha256}
+    close_parent("FINISHED", {}, tags, [Path(restored.path) / "report.html"])
