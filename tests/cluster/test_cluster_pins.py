@@ -65,6 +65,18 @@ def test_who_is_accepted(project):
     assert (pins["absent"].version, pins["absent"].is_here) == ("", False)
 
 
+def test_a_delivery_of_pictures_is_pinned_though_it_has_no_record(project):
+    for half in ("low", "high"):
+        (project / "data" / "cohorts" / "pictures" / half).mkdir(parents=True)
+        (project / "data" / "cohorts" / "pictures" / half / "p1_1.png").write_bytes(half.encode())
+    (before,) = pin_cohorts(["pictures"], project)
+    assert (before.is_here, before.has_record, before.objection) == (True, False, "is not under DVC")
+    dvc(project, "add", "data/cohorts/pictures")
+    (pin,) = pin_cohorts(["pictures"], project)
+    assert pin.version.startswith("dvc:")
+    assert "not committed" in pin.objection
+
+
 def test_an_altered_folder_is_pinned_by_content_and_objected_to(project):
     scan = project / "data" / "cohorts" / "accepted" / "scan.bin"
     (before,) = pin_cohorts(["accepted"], project)

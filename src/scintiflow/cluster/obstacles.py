@@ -74,7 +74,7 @@ def _withdrawn(root: Path, pins: tuple[Pin, ...]) -> Iterator[Obstacle]:
     """A cohort that was versioned before a withdrawal, or without knowledge of it, must not be trained on."""
     withdrawn = withdrawn_patients(root / COHORTS)
     for pin in pins:
-        entries = cohort_record(root, pin.name).entries if withdrawn and pin.is_here else ()
+        entries = cohort_record(root, pin.name).entries if withdrawn and pin.is_here and pin.has_record else ()
         held = {entry.scan.patient for entry in entries if entry.scan is not None} & withdrawn
         if held:
             yield Obstacle(

@@ -27,6 +27,7 @@ class Pin:
         version: 'dvc:<hash of the .dvc file>'; 'sha256:<hash of the folder>' where no .dvc file says what the folder
             holds; '' where there is neither.
         is_here: whether the files are in the project and not only named by the .dvc file.
+        has_record: whether they come with a cohort.json; deliveries of pictures have none.
         objection: why this version is not one that anyone can fetch again; '' if it is.
     """
 
@@ -34,6 +35,7 @@ class Pin:
     version: str
     is_here: bool
     objection: str = ""
+    has_record: bool = True
 
 
 def used_cohorts(params: Params) -> list[str]:
@@ -54,14 +56,16 @@ def pin_cohorts(names: Iterable[str], project: Path) -> tuple[Pin, ...]:
     pins = []
     for name in wanted:
         folder = project / COHORTS / name
-        is_here = (folder / LEDGER).is_file() or is_picture_delivery(folder)
+        has_record = (folder / LEDGER).is_file()
+        is_here = has_record or is_picture_delivery(folder)
         if name in tracked and name not in altered:
-            pins.append(Pin(name, f"{DVC}{tracked[name].md5}", is_here, _not_accepted(project, name, is_here)))
+            objection = _not_accepted(project, name, has_record)
+            pins.append(Pin(name, f"{DVC}{tracked[name].md5}", is_here, objection, has_record))
         elif is_here:
             reason = "differs from its .dvc file" if name in tracked else "is not under DVC"
-            pins.append(Pin(name, f"{CONTENT}{sha256_tree(folder)}", True, reason))
+            pins.append(Pin(name, f"{CONTENT}{sha256_tree(folder)}", True, reason, has_record))
         else:
-            pins.append(Pin(name, "", False, "is not in this project"))
+            pins.append(Pin(name, "", False, "is not in this project", has_record))
     return tuple(pins)
 
 
@@ -97,9 +101,9 @@ def pins_sha256(pins: Iterable[Pin]) -> str:
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()
 
 
-def _not_accepted(project: Path, name: str, is_here: bool) -> str:
+def _not_accepted(project: Path, name: str, has_record: bool) -> str:
     if not differs_from_commit(project, COHORTS / f"{name}{POINTER}"):
         return ""
-    if is_here and not is_picture_delivery(project / COHORTS / name) and cohort_record(project, name).key_is_public:
+    if has_record and cohort_record(project, name).key_is_public:
         return ""
     return "is not accepted: its .dvc file is not committed"
