@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 PROFILE ?= laptop
 UV_VERSION := 0.13.9
 READY := $(VENV)/.ready
+LOCKED := --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data run repro test check format lock ui plots clean
+.PHONY: help setup data run repro test check format lock ui plots images containers clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY) ## create .venv with everything in requirements.lock
 
@@ -42,14 +43,26 @@ check: $(READY) ## lint, format, types, who may call whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+images: ## build the image that every step runs in, and its bill of materials
+	@infra/images/build.sh
+
+containers: $(READY) ## build the image and retrain in containers (dockerd, root, 25 GB, half an hour)
+	@$(BIN)/pytest -m containers tests/containers $(ARGS)
+
 format: $(READY) ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 ui: $(READY) ## open MLflow on http://127.0.0.1:5000
 	@$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db --default-artifact-root mlartifacts --host 127.0.0.1 --port 5000
 
-lock: ## resolve pyproject.toml into requirements.lock again
-	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements.lock
+lock: ## resolve pyproject.toml into requirements.lock again, and the locks of the images
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev $(LOCKED) -o requirements.lock
+	@$(BIN)/uv pip compile --quiet infra/images/scintiflow/tools.in $(LOCKED) -o infra/images/scintiflow/tools.lock
+	@$(BIN)/uv pip compile --quiet infra/images/mlflow/requirements.in $(LOCKED) -o infra/images/mlflow/requirements.lock
+ifdef EXTRA_INDEX
+	@$(BIN)/uv pip compile --quiet pyproject.toml --constraint requirements.lock $(LOCKED) \
+	    --index $(EXTRA_INDEX) --index-strategy unsafe-best-match -o infra/images/scintiflow/cpu.lock
+endif
 
 clean: ## remove what runs made; cohorts, MLflow and .venv stay
 	rm -rf build .scintiflow/runs .scintiflow/pipeline .scintiflow/cache

@@ -17,6 +17,8 @@ INSTALL_LINES = {
     "dcmtk": "apt-get install -y dcmtk",
     "orthanc": "apt-get install -y orthanc",
     "postgresql": "apt-get install -y postgresql",
+    "dockerd": "apt-get install -y docker.io",
+    "mmdebstrap": "apt-get install -y mmdebstrap",
     "kubectl": "https://kubernetes.io/docs/tasks/tools/ (1.27 or newer; Debian's kubernetes-client is too old)",
 }
 

@@ -1,16 +1,23 @@
 """Which version of a cohort a retrain reads, in a real git and DVC project."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from scintiflow.cluster.pins import pin_cohorts, pins_sha256
+from scintiflow.cli import app
+from scintiflow.cluster.pins import pin_cohorts, pinned_source, pins_sha256
+from scintiflow.cohorts.fetch import cohorts_at
 from scintiflow.cohorts.ledger import LEDGER, Ledger
 from scintiflow.cohorts.versioning import fetch_version
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree, write_json
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(folder, *command):
@@ -71,6 +78,63 @@ def test_an_altered_folder_is_pinned_by_content_and_objected_to(project):
     assert "differs" in pin.objection
     assert pins_sha256([pin]) != pins_sha256([before])
     assert pin_cohorts(["accepted"], project) == (before,)
+
+
+@pytest.fixture
+def checkout(project, tmp_path):
+    """A clone of a repository with two pushed cohorts; none of them is here yet."""
+    origin = tmp_path / "origin"
+    run(tmp_path, "git", "clone", "-q", str(project), str(origin))
+    shutil.copytree(
+        project / ".dvc", origin / ".dvc", dirs_exist_ok=True, ignore=shutil.ignore_patterns("cache", "tmp")
+    )
+    for name in ("needed", "other"):
+        add_cohort(origin, name, public=False, scan=f"scan of {name}")
+        dvc(origin, "add", f"data/cohorts/{name}")
+        dvc(origin, "push", "-q", f"data/cohorts/{name}.dvc")
+    git(origin, "add", ".")
+    git(origin, "commit", "-qm", "two deliveries")
+    run(tmp_path, "git", "clone", "-q", str(origin), str(tmp_path / "clone"))
+    return tmp_path / "clone"
+
+
+def head(project):
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, check=True, capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+def test_pods_are_given_a_pushed_commit_that_only_the_cohorts_change(checkout):
+    pins = pin_cohorts(["needed"], checkout)
+    first = head(checkout)
+    assert pinned_source("https://git.example.org/s.git", pins, checkout) == f"https://git.example.org/s.git@{first}"
+    (checkout / "README.md").write_text("words")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "words")
+    assert pinned_source("u", pins, checkout) == f"u@{first}"  # so Kubeflow's cache still knows the data
+    folder = cohorts_at(f"{checkout}@{first}", ["needed"])  # what the steps do with it
+    assert (folder / "needed" / "scan.bin").read_text() == "scan of needed"
+    assert [found.name for found in folder.iterdir()] == ["needed"]
+
+    pointer = checkout / "data" / "cohorts" / "needed.dvc"
+    pointer.write_text(pointer.read_text() + "# changed\n")
+    with pytest.raises(ScintiflowError, match="not committed"):
+        pinned_source("u", pins, checkout)
+    git(checkout, "commit", "-qam", "another delivery")
+    with pytest.raises(ScintiflowError, match="no branch of a remote"):
+        pinned_source("u", pins, checkout)
+
+
+def test_only_the_cohorts_of_the_recipe_are_pulled(checkout, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", checkout)
+    (checkout / "profiles").mkdir()
+    (checkout / "profiles" / "p.yaml").write_text("ingest: {cohorts: [needed, absent]}\n")
+    monkeypatch.chdir(checkout)
+    result = CliRunner().invoke(app, ["cohort", "pull", "--profile", "p"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Pulled: needed" in result.output
+    assert "No .dvc file here: absent" in result.output
+    cohorts = checkout / "data" / "cohorts"
+    assert {path.name for path in cohorts.iterdir() if path.is_dir()} == {"needed"}
 
 
 def test_the_hash_of_pins_sees_names_and_versions_and_no_order(project):

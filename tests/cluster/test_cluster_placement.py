@@ -7,7 +7,7 @@ import yaml
 
 from scintiflow.cluster.compilation import cluster_arguments, compile_retrain
 from scintiflow.errors import ScintiflowError
-from scintiflow.params import Params, load_params
+from scintiflow.params import Params, changed, load_params
 from scintiflow.params.placement import StepPlacement, amount
 from scintiflow.stages.graph import BY_NAME
 
@@ -41,6 +41,7 @@ EVERYTHING = {
         "tolerations": ["spot:NoExecute"],
     },
     "train_cascade": {"timeout_minutes": 90, "retries": 9},
+    "distil_priors": {"shards": 2},
 }
 
 
@@ -174,6 +175,22 @@ def test_a_run_on_a_cluster_reads_the_sources_where_the_volume_is_mounted(tmp_pa
         "registry": "one",
     }
     assert {name.removesuffix("_params") for name in arguments if name.endswith("_params")} == set(BY_NAME)
+    pinned = cluster_arguments(recipe(tmp_path, None), {"cohorts": "c0", "truth": "7u"}, "one", f"u@{'a' * 40}")
+    assert pinned == arguments | {"cohorts": f"u@{'a' * 40}"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "https://git.example.org/s.git", "git@git.example.org:hospital/s.git", "ssh://git@git.example.org:22/s"],
+)
+def test_steps_may_fetch_from_a_repository(tmp_path, url):
+    assert recipe(tmp_path, {"cohorts_from": url}).placement.cohorts_from == url
+
+
+@pytest.mark.parametrize("url", ["https://me:secret@git.example.org/s.git", "ssh://me:secret@git.example.org/s", "s"])
+def test_no_password_gets_into_a_recorded_address(tmp_path, url):
+    with pytest.raises(ScintiflowError, match=r"placement\.cohorts_from"):
+        recipe(tmp_path, {"cohorts_from": url})
 
 
 @pytest.mark.parametrize(
@@ -192,6 +209,7 @@ def test_a_run_on_a_cluster_reads_the_sources_where_the_volume_is_mounted(tmp_pa
             "every_step",
             "'A' is given twice",
         ),
+        ({"evaluate": {"shards": 2}}, "placement", "only distil_priors can be done by several pods"),
         ({"train_cascade": {"gpu": 1}}, "placement.train_cascade.gpu", "Did you mean 'gpus'?"),
     ],
 )
@@ -206,6 +224,33 @@ def test_a_key_may_be_overridden_for_a_step_that_does_not_name_it_yet(tmp_path):
     placement = recipe(tmp_path, {"restore_real": {"gpus": 1}}).placement
     assert placement.restore_real.gpus == 1
     assert placement.restore_real.cpu == placement.every_step.cpu
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "gpus", "reason"),
+    [(1, 1, 4, "train_cascade.devices is 1"), (4, 1, 1, "train_cascade.devices is 4"), (2, 2, 2, "while it waits")],
+)
+def test_gpus_that_training_would_not_use_are_refused(tmp_path, devices, nodes, gpus, reason):
+    params = recipe(tmp_path, {"train_cascade": {"gpus": gpus}})
+    training = changed(params.train_cascade, devices=devices, nodes=nodes)
+    with pytest.raises(ScintiflowError, match=reason):
+        compile_retrain(tmp_path / "ir.yaml", params.model_copy(update={"train_cascade": training}))
+
+
+def test_priors_are_shared_by_as_many_pods_as_params_say(tmp_path, production):
+    pipeline, kubernetes = compiled(recipe(tmp_path, {"distil_priors": {"shards": 3}}), tmp_path / "ir.yaml")
+    tasks = pipeline["root"]["dag"]["tasks"]
+    names = [name for name in tasks if name.startswith("distil-priors-share")]
+    inputs = [tasks[name]["inputs"]["parameters"] for name in names]
+    constants = [{key: each[key]["runtimeValue"]["constant"] for key in ("share", "shares")} for each in inputs]
+    assert constants == [{"share": number, "shares": 3} for number in range(3)]
+    assert set(tasks["distil-priors"]["dependentTasks"]) == {"ingest", "adapt-sam", *names}
+    assert tasks.keys() - set(names) == production[0]["root"]["dag"]["tasks"].keys()
+    for name in names:
+        executor = pipeline["components"][tasks[name]["componentRef"]["name"]]["executorLabel"]
+        place = kubernetes[executor]
+        assert place["tolerations"] == kubernetes["exec-distil-priors"]["tolerations"]
+        assert place["pvcMount"] == kubernetes["exec-distil-priors"]["pvcMount"]
 
 
 def test_quantities_are_compared_by_what_they_mean():

@@ -120,7 +120,10 @@ def test_every_scintiflow_command_in_a_trigger_exists_with_its_options(path):
     assert any(line.startswith("retrain --if-needed") for line in called)
     for line in called:
         name, *arguments = shlex.split(line)
-        options = {option for parameter in program.commands[name].params for option in parameter.opts}
+        command = program.commands[name]
+        if hasattr(command, "commands"):  # a group
+            command = command.commands[arguments.pop(0)]
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {argument for argument in arguments if argument.startswith("--")} <= options, line
 
 

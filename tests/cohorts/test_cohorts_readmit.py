@@ -104,6 +104,7 @@ def test_the_data_set_honours_a_decision_on_a_pair(tmp_path):
     assert codes(add(export, cohorts)) == ["PAIR_COUNTS_RATIO"] * 2
     report = back([rapid, standard], cohorts)
     assert codes(report) == ["accepted"] * 2
+    assert (report.folder / "cohort.html").read_text().count("<figure>") == 1
     split = SplitParams(seed=1, train=0.7, validation=0.1, smallest_train=1, smallest_validation=1, smallest_test=1)
     split = split.model_copy(update={"smallest_train": 0, "smallest_validation": 0, "smallest_test": 0})
     params = IngestParams(cohorts=["ward"], protocol=PROTOCOL, split=split, largest_shift_mm=60.0)

@@ -22,6 +22,9 @@ def test_a_file_that_kills_or_stops_its_reader_stops_nothing():
     assert time.monotonic() - started < 30
 
 
+SLACK = 10.0  # seconds in which a busy machine notices
+
+
 def test_seconds_are_the_processors_but_waiting_ends_as_well():
     for item, shortest, longest in (("burns", 0.9, PATIENCE), ("hangs", PATIENCE - 0.1, 2 * PATIENCE)):
         lost, began = [], time.monotonic()
@@ -32,7 +35,7 @@ def test_seconds_are_the_processors_but_waiting_ends_as_well():
             if result == "FILE":
                 began = time.monotonic()
         assert lost == ["FILE", Lost.LATE]
-        assert shortest <= time.monotonic() - began < longest + 1
+        assert shortest <= time.monotonic() - began < longest + SLACK
 
 
 def test_every_item_comes_once_whatever_the_number_of_workers():

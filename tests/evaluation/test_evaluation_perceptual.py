@@ -1,6 +1,7 @@
 """Perceptual metrics: real code with weights that the test makes, and never a number without weights."""
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
@@ -34,8 +35,8 @@ def test_without_weights_both_are_not_available_and_say_why(params):
 
 
 def test_a_wrong_or_missing_hash_is_an_error(params, trunk):
-    for sha256 in ("0" * 64, ""):
-        wrong = params.model_copy(update={"lpips_trunk": str(trunk[0]), "lpips_trunk_sha256": sha256})
+    for name, sha256 in itertools.product(("lpips_trunk", "inception"), ("0" * 64, "")):
+        wrong = params.model_copy(update={name: str(trunk[0]), f"{name}_sha256": sha256})
         with pytest.raises(ScintiflowError, match="SHA-256"):
             load_perceptual(wrong)
 

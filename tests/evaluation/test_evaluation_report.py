@@ -4,19 +4,24 @@ import base64
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 import scintiflow.stages.champion_restorer as champion_restorer
 import scintiflow.stages.evaluate as stage
 from scintiflow.evaluation.baselines import Gaussian
 from scintiflow.evaluation.charts import nice_ticks
-from scintiflow.evaluation.report import content_of_evaluation, render_report
+from scintiflow.evaluation.report import content_of_evaluation, pictures_of, render_report
 from scintiflow.files import sha256_file, write_json
 from scintiflow.tracking import SilentTracker
+
+PATIENCE_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +53,42 @@ def test_the_folder_is_complete_and_repeatable(evaluated):
     names = {path.relative_to(folder / "one").as_posix() for path in (folder / "one").rglob("*") if path.is_file()}
     assert names == {
         "patients.parquet", "patients.csv", "lesions.parquet", "lesions.csv", "noise.csv", "edges.csv",
-        "summary.json", "timings.json", "report.html", "curves.png",
+        "summary.json", "timings.json", "report.html", "curves.png", "calibration.json", "training_cohort.json",
         "pictures/captions.json", "pictures/patient-1.png",
+        "pictures/worst-1.png", "pictures/worst-3.png",  # the second worst is patient-1
     }  # fmt: skip
     assert numbers == again
     assert numbers["psnr_truth_restored"] > numbers["psnr_truth_identity"] + 5
     for name in names - {"timings.json", "report.html"}:
         assert sha256_file(folder / "one" / name) == sha256_file(folder / "two" / name), name
+
+
+def test_the_worst_scans_are_drawn_and_shown_first(evaluated):
+    folder = evaluated[0] / "one"
+    captions = json.loads((folder / "pictures" / "captions.json").read_text())
+    assert {entry["name"] for entry in captions if entry["in_every_run"]} == {"patient-1.png"}
+    table = pd.read_parquet(folder / "patients.parquet").groupby(["method", "study"])["psnr_truth"].mean()
+    gains = (table["restored"] - table["nlm"]).sort_values()
+    ranked = {entry["worst"]: entry["gain_db"] for entry in captions if entry["worst"]}
+    assert [ranked[rank] for rank in sorted(ranked)] == pytest.approx(list(gains[: len(ranked)]))
+    titles = [picture.title.split(":")[0] for picture in pictures_of(folder / "pictures")]
+    assert titles[: len(ranked)] == [f"Worst {rank}" for rank in sorted(ranked)]
+
+
+def test_panels_lie_where_the_caption_file_says(evaluated):
+    """The same view of two panels has the same size; each holds the child and nothing of its neighbour."""
+    folder = evaluated[0] / "one" / "pictures"
+    for entry in json.loads((folder / "captions.json").read_text()):
+        picture = np.asarray(Image.open(folder / entry["name"]).convert("RGB"))
+        assert [panel["title"] for panel in entry["panels"]][:3] == ["rapid × k", "restored", "standard scan"]
+        for view in range(2):
+            sizes = {tuple(panel["views"][view][2:]) for panel in entry["panels"]}
+            assert len(sizes) == 1
+        for panel in entry["panels"]:
+            for left, top, width, height in panel["views"]:
+                edges = picture[top : top + height, left - 2], picture[top : top + height, left + width + 1]
+                assert all((edge == 255).all() for edge in edges)
+                assert (picture[top : top + height, left : left + width] < 200).any()
 
 
 def test_the_gate_can_read_the_summary(evaluated):
@@ -111,7 +145,7 @@ def test_a_champion_that_this_code_cannot_open_is_named_and_not_scored(tmp_path,
 
 
 class Page(HTMLParser):
-    void = frozenset({"meta", "img", "input", "line", "circle"})
+    void = frozenset({"meta", "img", "input", "line", "circle"})  # HTMLParser leaves what is in a script alone
 
     def __init__(self, text):
         super().__init__()
@@ -141,9 +175,45 @@ def test_the_page_is_self_contained_and_well_formed(evaluated):
     assert not re.search(r"https?://|@import|url\(", text)
     assert "default-src 'none'" in text
     assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
-    assert len(page.pictures) == 2  # one patient, the training curves
+    assert len(page.pictures) == 4  # the one in every run, the two worst of the others, the training curves
     for picture in page.pictures:
         Image.open(io.BytesIO(base64.b64decode(picture.split(",", 1)[1]))).verify()
+
+
+def test_on_a_phone_the_page_fits_and_two_panels_are_laid_over_one_another(evaluated, need, tmp_path):
+    need("chromium", shutil.which("chromium"))
+    content = content_of_evaluation(evaluated[0] / "one")
+    render_report(content, tmp_path / "report.html")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.set_default_timeout(PATIENCE_MS)
+        page.clock.install()
+        objections: list[str] = []
+        page.on("console", lambda message: objections.append(message.text))
+        page.on("pageerror", lambda error: objections.append(str(error)))
+        page.goto((tmp_path / "report.html").as_uri())
+        page.locator(".viewer canvas").first.scroll_into_view_if_needed()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert page.locator(".viewer").count() == len(content.pictures)
+
+        viewer = page.locator(".viewer").first
+        canvas, border, button = (viewer.locator(name) for name in ("canvas", "input", "button"))
+        assert canvas.get_attribute("aria-label") == "rapid × k | restored"
+        before, box = canvas.evaluate("it => it.toDataURL()"), canvas.bounding_box()
+        canvas.click(position={"x": box["width"] * 0.1, "y": 40})
+        assert int(border.input_value()) < 400
+        assert canvas.evaluate("it => it.toDataURL()") != before
+        button.click()
+        shown = [button.inner_text()]
+        page.clock.run_for(700)
+        shown.append(button.inner_text())
+        assert shown == ["Stop (rapid × k)", "Stop (restored)"]
+        page.emulate_media(media="print")
+        assert not canvas.is_visible()
+        assert page.locator("figure img").first.is_visible()
+        browser.close()
+    assert objections == []
 
 
 def test_the_page_says_what_is_missing_and_escapes_what_it_is_given(evaluated):
@@ -210,6 +280,7 @@ def test_the_page_answers_a_physicist(evaluated):
         assert heading in text
     shown = set(pd.read_csv(folder / "noise.csv")["method"])
     assert len(shown) >= 6
+    assert [chart.count("<circle") for chart in text.split("<svg")].count(4 + 2 * 4 + 4) == 2  # ages, views, scanner
     assert text.count("<polyline") == 2 * len(shown)  # two charts, every method and both references
     assert "Plain U-Net: not available" in text
     assert "Fréchet distance, SAM encoder" in text

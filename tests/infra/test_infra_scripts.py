@@ -56,13 +56,14 @@ def repository(tmp_path_factory):
     return work
 
 
-def pull(repository: Path, revision: str, volume: Path) -> subprocess.CompletedProcess:
+def pull(repository: Path, revision: str, volume: Path, cohorts: str = "") -> subprocess.CompletedProcess:
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(volume.parent),
         "DATA": str(volume),
         "REPOSITORY": str(repository),
         "REVISION": revision,
+        "COHORTS": cohorts,
         "DVC_NO_ANALYTICS": "1",
     }
     return subprocess.run(["sh", str(PULL)], env=environment, capture_output=True, text=True)
@@ -81,7 +82,11 @@ def test_pull_cohorts_brings_one_revision_and_leaves_the_old_when_it_fails(repos
     assert sorted(path.name for path in cohort.iterdir()) == ["first.dcm"]
     shutil.move(repository.parent / "gone", repository.parent / "store")
 
-    assert pull(repository, "second", volume).returncode == 0
+    absent = pull(repository, "second", volume, "simulated absent")
+    assert "there is no cohort 'absent'" in absent.stderr
+    assert sorted(path.name for path in cohort.iterdir()) == ["first.dcm"]
+
+    assert pull(repository, "second", volume, "simulated").returncode == 0
     assert sorted(path.name for path in cohort.iterdir()) == ["first.dcm", "second.dcm"]
     revision = run("git", "rev-parse", "second", cwd=repository).strip()
     assert (volume / "revision").read_text().strip() == revision

@@ -18,7 +18,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until the condition holds; fail if it never does."""
     deadline = time.monotonic() + seconds
     while not condition():

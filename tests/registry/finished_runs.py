@@ -47,6 +47,7 @@ def save_evaluation(folder: Path, table: pd.DataFrame, seed: int) -> Path:
         for name, values in ours.items()
     }  # fmt: skip
     facts = [["Data set (SHA-256)", "5" * 64], ["Segment Anything", "small, no pretrained weights"]]
+    facts.append(["Training started from", "the reference model"])
     about = {"facts": facts, "champion": None if champion is None else {**vars(champion), "same_model": False}}
     write_json(folder / "summary.json", {"methods": {"restored": metrics}, "about": about})
     (folder / "report.html").write_text(f"<!DOCTYPE html><title>Report {seed}</title><h1>Evaluation {seed}</h1>")
@@ -55,7 +56,11 @@ def save_evaluation(folder: Path, table: pd.DataFrame, seed: int) -> Path:
     for name, _ in PICTURES:
         counts = generator.poisson(40, (240, 120)).astype(np.uint8) * 4
         Image.fromarray(counts).save(folder / "pictures" / name)
-    write_json(folder / "pictures" / "captions.json", [[name, title, "caption"] for name, title in PICTURES])
+    captions = [
+        {"name": name, "title": title, "caption": "caption", "in_every_run": True, "worst": None, "panels": []}
+        for name, title in PICTURES
+    ]
+    write_json(folder / "pictures" / "captions.json", captions)
     return folder
 
 

@@ -27,6 +27,7 @@ def good_table(patients: int = 12, seed: int = 0) -> pd.DataFrame:
                         "count_bias": generator.normal(0, 0.001), "bone_bias": generator.normal(0, 0.001),
                         "lesions": 2.0, "lesion_contrast": 0.9 + generator.normal(0, 0.005), "lesions_missed": 0.0,
                         "false_hot_spots": 1.0, "consistency_z": generator.normal(0, 0.05),
+                        "consistency_deviance": 0.98, "unsupported_share": 0.0001,
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows)

@@ -50,6 +50,8 @@ ABSOLUTE = {
     "lesion_contrast": ("Recovered lesion contrast", lambda values: values - 0.3),
     "lesions_missed": ("Missed lesions", lambda values: values + 1),
     "false_hot_spots": ("Invented lesions per view", lambda values: values + 1),
+    "consistency_deviance": ("Poisson deviance of the measured counts", lambda values: values + 0.1),
+    "unsupported_share": ("Body that the measured counts do not support", lambda values: values + 0.001),
 }
 
 
@@ -60,6 +62,11 @@ def test_a_first_model_that_breaks_one_absolute_rule_is_refused(column):
     assert rule in failed_rules(decision)
 
 
+def test_a_copy_of_the_noise_is_no_restoration():
+    table = changed(good_table(), "consistency_deviance", lambda values: values - 0.3)
+    assert failed_rules(decide(table, NEW, None, None, RULES)) == ["Poisson deviance of the measured counts"]
+
+
 def test_exaggerated_lesions_are_no_recovered_lesions():
     table = changed(good_table(), "lesion_contrast", lambda values: values + 0.5)
     assert failed_rules(decide(table, NEW, None, None, RULES)) == ["Recovered lesion contrast"]
@@ -68,7 +75,7 @@ def test_exaggerated_lesions_are_no_recovered_lesions():
 @pytest.mark.parametrize("bad", [math.nan, -math.inf])
 @pytest.mark.parametrize(
     "column", ["psnr_truth", "ssim_truth", "count_bias", "bone_bias", "lesion_contrast", "lesions_missed",
-               "false_hot_spots", "deviance_standard", "lesions"],
+               "false_hot_spots", "deviance_standard", "lesions", "consistency_deviance", "unsupported_share"],
 )  # fmt: skip
 def test_one_number_that_is_not_finite_blocks(column, bad):
     table = changed(good_table(), column, lambda values: bad, patient="P05", view="anterior")
@@ -79,7 +86,8 @@ def test_one_number_that_is_not_finite_blocks(column, bad):
 
 @pytest.mark.parametrize(
     "column", ["psnr_truth", "ssim_truth", "count_bias", "bone_bias", "lesion_contrast", "lesions_missed",
-               "false_hot_spots", "deviance_standard", "lesions", "age_band", "view", "scanner", "reference"],
+               "false_hot_spots", "deviance_standard", "lesions", "consistency_deviance",
+               "unsupported_share", "age_band", "view", "scanner", "reference"],
 )  # fmt: skip
 def test_a_missing_column_blocks(column):
     decision = against_champion(good_table().drop(columns=column))

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bad_restorers import SeesMoreCounts, as_models, invents_lesions, simulate_test_children, smooths_lesions_away
+from bad_restorers import (
+    SeesMoreCounts,
+    as_models,
+    invents_lesions,
+    plants_lesions,
+    simulate_test_children,
+    smooths_lesions_away,
+)
 
 from scintiflow.evaluation.baselines import Gaussian, Identity
 from scintiflow.evaluation.scoring import score_dataset
@@ -29,6 +36,7 @@ def table(tmp_path_factory) -> pd.DataFrame:
         "wide": Gaussian(2.1),
         "smoother": smooths_lesions_away,
         "inventor": invents_lesions,
+        "planter": plants_lesions,
         "honest": SeesMoreCounts(truth, dataset, Gaussian(1.2)),
     }
     return score_dataset(dataset, "test", restorers, truth, None, PARAMS.evaluate, workers=2)
@@ -67,6 +75,22 @@ def test_who_invents_lesions_is_refused(table):
     failed = {verdict.rule for verdict in decision.failed}
     assert "Invented lesions: no worse than the champion" in failed
     assert "Invented lesions per view" in failed
+
+
+COUNTS = ("Poisson deviance of the measured counts", "Body that the measured counts do not support")
+
+
+@pytest.mark.parametrize(
+    ("restorer", "broken"),
+    [
+        ("truth", set()), ("fair", set()), ("honest", set()), ("identity", {COUNTS[0]}), ("noisy", {COUNTS[0]}),
+        ("smoother", {COUNTS[1]}), ("wide", {COUNTS[1]}), ("planter", {COUNTS[1]}),
+    ],
+)  # fmt: skip
+def test_the_measured_counts_alone_tell_who_smooths_invents_or_copies(table, restorer, broken):
+    """No truth enters these two rules; the truth itself passes them."""
+    failed = {verdict.rule for verdict in judge(table, restorer, "fair").failed}
+    assert failed & set(COUNTS) == broken
 
 
 def test_the_same_restorer_twice_is_not_promoted(table):

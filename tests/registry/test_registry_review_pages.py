@@ -131,7 +131,7 @@ def test_the_table_of_patients_opens_for_all_runs(server, finished, page):
 def test_the_models_page_shows_every_decision(server, finished, page):
     visit(page, f"{server}/#/models/scintiflow?{TRAINING}")
     page.get_by_text("Description", exact=True).first.click()
-    visible(page, "10 of 57 rules did not pass")
+    visible(page, "10 of 59 rules did not pass")
 
 
 def test_a_runs_page_shows_data_children_and_the_verdict(server, finished, page):
@@ -155,6 +155,7 @@ def test_a_versions_page_shows_card_aliases_and_lineage(server, finished, page):
     assert finished[2]["weights"] in text  # in the card and in the version's tags
     assert "Source Run" in text
     assert "teacher, Segment Anything" in text
+    assert "training started from: the reference model" in " ".join(text.split())
     aliases = MlflowClient(server).get_registered_model("scintiflow").aliases
     assert {name: str(version) for name, version in aliases.items()} == {"champion": "3"}
 

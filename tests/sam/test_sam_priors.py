@@ -17,7 +17,7 @@ from scintiflow.sam import canvas, distillation, priors
 from scintiflow.sam.adapter import load_adapted_sam
 from scintiflow.sam.prediction import predict
 from scintiflow.sam.prior_store import PriorStore
-from scintiflow.sam.priors import distil, study_key
+from scintiflow.sam.priors import distil, distil_share, study_key
 from scintiflow.stages import adapt_sam, distil_priors
 from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import SilentTracker
@@ -88,6 +88,18 @@ def test_any_number_of_processes_gives_the_same_bytes(clinic, sam, store, tmp_pa
     assert report["studies_computed"] == 5
     _distil(clinic, sam, tmp_path / "serial", PriorStore(tmp_path / "other"), WITH)
     assert sha256_tree(tmp_path / "parallel") == sha256_tree(tmp_path / "serial")
+
+
+def test_pods_that_share_the_patients_give_the_same_bytes_as_one(clinic, sam, store, tmp_path):
+    dataset = Dataset.open(clinic.dataset)
+    reports = [distil_share(dataset, sam, WITH, store, share, shares=3) for share in (2, 0, 1)]
+    assert sum(report["studies_computed"] for report in reports) == len(dataset.table)
+    assert sum(report["studies_taken_over"] for report in reports) == 0
+    assert sum(report["studies_computed"] > 0 for report in reports) > 1
+    joined = _distil(clinic, sam, tmp_path / "joined", store, WITH)
+    assert joined["studies_computed"] == 0
+    _distil(clinic, sam, tmp_path / "alone", PriorStore(tmp_path / "other"), WITH)
+    assert sha256_tree(tmp_path / "joined") == sha256_tree(tmp_path / "alone")
 
 
 @pytest.mark.parametrize(("studies", "seconds", "workers"), [(30, 0.4, 1), (30, 4.0, 4), (2, 100.0, 2), (0, 1.0, 1)])

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Bring a read-only clone to the head of a branch, fetch the cohorts that it names, retrain if that is new work.
+# Bring a read-only clone to the head of a branch, fetch the cohorts that its recipe reads, retrain if that is new work.
 # Environment: REPOSITORY, BRANCH, WORKSPACE (a volume: clone, DVC cache, stage cache), PROFILE ('' for production).
 set -eu
 umask 077
@@ -14,5 +14,5 @@ cd project
 git fetch --quiet origin "$BRANCH"
 git checkout --quiet --detach FETCH_HEAD
 echo "commit $(git rev-parse HEAD) of $BRANCH"
-dvc pull --quiet data/cohorts/*.dvc
+scintiflow cohort pull --profile "${PROFILE:-}"
 exec scintiflow retrain --if-needed --profile "${PROFILE:-}"

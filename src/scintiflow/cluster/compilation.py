@@ -53,12 +53,13 @@ def retrain_arguments(
     return _arguments(params, sources, hashes, registry_identity() if registry is None else registry)
 
 
-def cluster_arguments(params: Params, hashes: dict[str, str], registry: str) -> dict[str, str]:
+def cluster_arguments(params: Params, hashes: dict[str, str], registry: str, cohorts: str = "") -> dict[str, str]:
     """Arguments of a run on a cluster, whose steps read the folders that `placement` names.
 
-    `hashes` are those of `source_hashes`: what the folders on the cluster hold.
+    `hashes` are those of `source_hashes`: what the folders on the cluster hold. `cohorts`, where given, is
+    `SOURCE@SHA`, from which the steps fetch them instead.
     """
-    sources = {"cohorts": params.placement.cohorts, "truth": params.placement.truth}
+    sources = {"cohorts": cohorts or params.placement.cohorts, "truth": params.placement.truth}
     return _arguments(params, sources, hashes, registry)
 
 

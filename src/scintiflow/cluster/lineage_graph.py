@@ -69,7 +69,7 @@ def lineage_of(target: str, history: History, project: Path) -> LineageGraph:
             )
         return _of_model(model, history)
     if RUN.fullmatch(target):
-        chain = _chain_of_run(target, history)
+        chain = history.of_run(target)
         if chain:
             return _of_run(target, chain, history)
     versions = {found.name: f"dvc:{found.md5}" for found in cohort_versions(project).values()}
@@ -100,17 +100,6 @@ def _of_run(run_id: str, chain: dict[str, StageRecord], history: History) -> Lin
         if "register" in chain and model.run_id == chain["register"].run_id:
             graph.root = graph.add(_model_node(model), [stages["register"]])
     return graph
-
-
-def _chain_of_run(prefix: str, history: History) -> dict[str, StageRecord]:
-    """A stage run and what it came from; for a pipeline run all its stages and what they came from."""
-    own = [record for record in history.records if record.run_id.startswith(prefix)]
-    if not own:
-        own = [record for record in history.records if record.parent_run_id.startswith(prefix)]
-    chain: dict[str, StageRecord] = {}
-    for record in sorted(own, key=lambda record: record.started, reverse=True):
-        chain = history.upstream(record) | chain | {record.stage: record}
-    return chain
 
 
 def _of_cohort(name: str, current: str, history: History) -> LineageGraph:

@@ -14,6 +14,7 @@ from rich.console import Console
 from scintiflow.cluster.display import DONE, StageBoard
 from scintiflow.cluster.local_cache import STATE, cache_root
 from scintiflow.errors import ScintiflowError
+from scintiflow.evaluation_folder import REPORT
 from scintiflow.files import read_json, write_json
 from scintiflow.params import Params
 from scintiflow.progress import EVENTS_FILE
@@ -109,7 +110,7 @@ def retrain_locally(order: Order, root: Path, console: Console) -> Outcome:
         raise failure_of(board.failure, log)
 
     outputs = {name: Path(path) for name, path in read_json(folder / "result.json").items()}
-    report = outputs["restored"] / "report.html"
+    report = outputs["restored"] / REPORT
     parent = close_parent("FINISHED", params, order.tags, [*kept, report, log])
     return Outcome(
         registration=read_json(outputs["registration"] / "registration.json"),

@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scintiflow.cluster.source_tree import differs_from_commit
+from scintiflow.cluster.source_tree import differs_from_commit, is_pushed, last_commit_of
 from scintiflow.cohorts.ledger import LEDGER
 from scintiflow.cohorts.versioning import modified_folders
 from scintiflow.cohorts.versions import COHORTS, POINTER, cohort_record, cohort_versions
 from scintiflow.dataset.picture_files import is_picture_delivery
+from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree
 from scintiflow.params import Params
 
 DVC, CONTENT = "dvc:", "sha256:"
+DVC_SETTINGS = Path(".dvc/config")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,32 @@ def pin_cohorts(names: Iterable[str], project: Path) -> tuple[Pin, ...]:
         else:
             pins.append(Pin(name, "", False, "is not in this project"))
     return tuple(pins)
+
+
+def pinned_source(source: str, pins: Iterable[Pin], project: Path) -> str:
+    """`SOURCE@SHA`, from which pods fetch these cohorts themselves: see `cohorts.fetch.cohorts_at`.
+
+    The commit is the last one that touched a cohort's .dvc file or DVC's settings, not the newest: it changes only
+    when the cohorts do, and so does the argument by which Kubeflow's cache knows them.
+
+    Raises ScintiflowError if a .dvc file is not committed, or the commit not pushed.
+    """
+    pointers = [COHORTS / f"{pin.name}{POINTER}" for pin in pins]
+    for pointer in pointers:
+        if differs_from_commit(project, pointer):
+            raise ScintiflowError(
+                "is not committed, so pods cannot fetch what it names",
+                where=pointer,
+                remedy="`git add`, `git commit` and `git push` it, and `dvc push` the cohort",
+            )
+    commit = last_commit_of(project, [*pointers, DVC_SETTINGS])
+    if not commit or not is_pushed(project, commit):
+        raise ScintiflowError(
+            f"commit {commit[:12] or 'of the cohorts'} is on no branch of a remote",
+            where=project,
+            remedy="`git push` it; or set placement.cohorts_from to '' and let the steps read a volume",
+        )
+    return f"{source}@{commit}"
 
 
 def pins_sha256(pins: Iterable[Pin]) -> str:

@@ -85,6 +85,21 @@ def differs_from_commit(project: Path, path: Path) -> bool:
     return result.returncode != 0 or bool(result.stdout)
 
 
+def last_commit_of(project: Path, paths: Iterable[Path]) -> str:
+    """The newest commit that changed one of these files, which are relative to the project; '' if none did.
+
+    It names the files' present content, and other commits do not change it.
+    """
+    found = _run(project, "log", "-1", "--format=%H", "--", *(path.as_posix() for path in paths))
+    return found.stdout.decode().strip() if found.returncode == 0 else ""
+
+
+def is_pushed(project: Path, sha: str) -> bool:
+    """Whether a branch of a remote, as far as this checkout knows, has the commit."""
+    found = _run(project, "branch", "--remotes", "--contains", sha)
+    return found.returncode == 0 and bool(found.stdout.strip())
+
+
 @contextmanager
 def applied_worktree(inside: Path, sha: str, target: Path, diff: Path | None, paths: Iterable[str]) -> Iterator[Path]:
     """A second checkout of the repository around `inside` at a commit, with `diff` applied to `paths` of it.

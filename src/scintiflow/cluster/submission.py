@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scintiflow.cluster.compilation import cluster_arguments, compile_retrain, source_hashes
 from scintiflow.cluster.connection import Connection
-from scintiflow.cluster.pins import Pin, pin_cohorts, used_cohorts
+from scintiflow.cluster.pins import Pin, pin_cohorts, pinned_source, used_cohorts
 from scintiflow.cluster.planning import work_key
 from scintiflow.cluster.remote_runs import Submitted, find_experiment, run_name, submit
 from scintiflow.cluster.schedules import Scheduled, schedule
@@ -26,14 +26,18 @@ def submit_retrain(
 ) -> Submitted:
     """Start the retrain pipeline on a cluster, for the cohorts that `root` holds.
 
+    The steps read them on a volume, or fetch them at a pinned commit if `placement.cohorts_from` says from where.
+
     Args:
         experiment: name of an experiment that exists; '' for that of params.yaml, created if absent.
         account: ServiceAccount of the steps; '' for the installation's own.
     """
     _check_image()
     name = run_name()
-    hashes = source_hashes(params, root, _fetchable(pin_cohorts(used_cohorts(params), root)))
-    arguments = cluster_arguments(params, hashes, _registry(otherwise=name))
+    pins = _fetchable(pin_cohorts(used_cohorts(params), root))
+    source = params.placement.cohorts_from
+    cohorts = pinned_source(source, pins, root) if source else ""
+    arguments = cluster_arguments(params, source_hashes(params, root, pins), _registry(otherwise=name), cohorts)
     arguments["champion_to_beat"] = _champion(params, work_key(params, arguments), otherwise=name)
     identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
     with _compiled(params) as package:
@@ -43,7 +47,10 @@ def submit_retrain(
 def schedule_retrain(
     connection: Connection, params: Params, cron: str, name: str, experiment: str = "", account: str = ""
 ) -> Scheduled:
-    """Retrain at fixed times from what the cluster's volume holds then. Arguments as in `submit_retrain`."""
+    """Retrain at fixed times from what the cluster's volume holds then. Arguments as in `submit_retrain`.
+
+    No commit is pinned: it would be the same for ever.
+    """
     _check_image()
     unknown = {"cohorts": "whatever the volume holds", "truth": "whatever the volume holds"}
     arguments = cluster_arguments(params, unknown, registry="scheduled") | {"champion_to_beat": "the one of the day"}

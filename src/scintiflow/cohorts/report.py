@@ -130,7 +130,8 @@ def _pictures(folder: Path, ledger: Ledger, workers: int) -> list[dict[str, str]
         entry.scan.instance_uid: entry for entry in ledger.entries if entry.outcome == "accepted" and entry.scan
     }
     scans = [entry.summary for entry in accepted.values()]
-    pairs = list(pair_scans(scans, Protocol.model_validate(ledger.protocol)).pairs[:PICTURED_PAIRS])
+    pairing = pair_scans(scans, Protocol.model_validate(ledger.protocol), ledger.overruled_scans)
+    pairs = list(pairing.pairs[:PICTURED_PAIRS])
     objects = {uid: folder / str(entry.path) for uid, entry in accepted.items()}
     return [
         {

@@ -18,6 +18,7 @@ from scintiflow import progress
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import PARTIAL_PREFIX
 
+MEND = "Mend that and run `scintiflow cohort add` again, or add --no-dvc and version it yourself"
 ATTEMPTS = 3
 TRANSFERS_AT_ONCE = 8
 S3_OPTIONS = {"verify": True, "connect_timeout": 10, "read_timeout": 60}  # seconds
@@ -77,6 +78,13 @@ def add_folder(folder: Path) -> None:
 def push_pointer(pointer: Path) -> None:
     """`dvc push` what a `.dvc` file names. Raises ScintiflowError with DVC's own words when it fails."""
     _dvc("push", str(pointer))
+
+
+def pull_pointers(project: Path, pointers: list[Path]) -> None:
+    """`dvc pull` what these `.dvc` files name. Raises ScintiflowError with DVC's own words when it fails."""
+    if pointers:
+        remedy = "Try the remote with `scintiflow remote check --read-only`, then run the same command again"
+        _dvc("pull", "--quiet", *(pointer.as_posix() for pointer in pointers), cwd=project, remedy=remedy)
 
 
 def tracked_bytes(project: Path, revision: str | None, path: Path) -> bytes:
@@ -256,7 +264,7 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(source, "md5").hexdigest()
 
 
-def _dvc(*arguments: str, cwd: Path | None = None) -> str:
+def _dvc(*arguments: str, cwd: Path | None = None, remedy: str = MEND) -> str:
     """What `dvc ARGUMENTS` prints."""
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
     result = subprocess.run(
@@ -274,6 +282,6 @@ def _dvc(*arguments: str, cwd: Path | None = None) -> str:
         raise ScintiflowError(
             f"`dvc {arguments[0]}` refused: {reason}",
             where=arguments[-1],
-            remedy="Mend that and run `scintiflow cohort add` again, or add --no-dvc and version it yourself",
+            remedy=remedy,
         )
     return result.stdout

@@ -174,6 +174,21 @@ def withdraw(
     typer.echo(f'Commit the list too: git add {COHORTS / LIST} && git commit -m "A patient was withdrawn"')
 
 
+@group.command("pull")
+def pull(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Bring the cohorts that the recipe reads, at the versions of this checkout; others stay where they are."""
+    from scintiflow.cluster.pins import used_cohorts
+    from scintiflow.cohorts.versioning import pull_pointers
+    from scintiflow.cohorts.versions import COHORTS, POINTER, cohort_versions
+
+    names = used_cohorts(load_recipe(params, profile))
+    tracked = [name for name in names if name in cohort_versions(Path.cwd())]
+    pull_pointers(Path.cwd(), [COHORTS / f"{name}{POINTER}" for name in tracked])
+    typer.echo(f"Pulled: {', '.join(tracked) or 'nothing'}")
+    for name in sorted(set(names) - set(tracked)):
+        typer.echo(f"No .dvc file here: {name}")
+
+
 @group.command("fetch")
 def fetch(
     name: Annotated[str, typer.Option("--cohort", help="Name of the cohort.")],

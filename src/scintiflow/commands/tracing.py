@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from scintiflow.commands.options import DEFAULT_PARAMS, ParamsFile, Profile, load_recipe
+
 
 def lineage(
     target: Annotated[str, typer.Argument(help="MODEL@ALIAS, a run's id, a cohort's name, or a pseudonym P-...")],
@@ -31,6 +33,30 @@ def lineage(
         console.print(note, highlight=False, markup=False)
     if html is not None:
         console.print(f"Drawn in {html}", highlight=False, markup=False)
+
+
+def compare(
+    run_a: Annotated[str, typer.Argument(help="A run's id as MLflow shows it, or MODEL@ALIAS, or MODEL@VERSION.")],
+    run_b: Annotated[str, typer.Argument(help="The run that is held against it.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page.")] = Path("comparison.html"),
+    profile: Profile = "",
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Hold run B against run A on the patients that both restored, by the gate's paired rules: one page."""
+    import tempfile
+
+    from scintiflow.cluster.side_by_side import compare_on_a_page, comparison_lines
+    from scintiflow.registry.evaluations import fetch_evaluation
+    from scintiflow.registry.lineage import History
+
+    history = History.read()
+    with tempfile.TemporaryDirectory() as place:
+        first, second = (
+            fetch_evaluation(run, history, Path(place) / name) for run, name in ((run_a, "a"), (run_b, "b"))
+        )
+        verdicts = compare_on_a_page(first, second, load_recipe(params, profile), output)
+    for line in comparison_lines(verdicts, f"A: {first.title}; B: {second.title}", output):
+        typer.echo(line)
 
 
 def reproduce(

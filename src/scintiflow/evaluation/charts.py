@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-WIDTH, ROW, LEFT, RIGHT, AXIS = 860, 54, 190, 24, 34
+WIDTH, ROW, LEFT, RIGHT, AXIS = 860, 54, 230, 24, 34
 PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT, PLOT_RIGHT, PLOT_BOTTOM, PLOT_TOP = 900, 330, 64, 250, 46, 12
 COLOURS = ("#1f5f99", "#9aa5b1", "#b26a00", "#7a4fa3", "#1b7f4b", "#b3362b", "#3d8f9e", "#8a6d3b")
 REFERENCE_COLOUR = "#1c2430"
@@ -23,8 +23,11 @@ class DotRow:
     high: float | None
 
 
-def dot_chart(rows: Sequence[DotRow], unit: str, description: str) -> Markup:
-    """Patients as dots on a common axis with a zero line, the mean as a bar with its interval."""
+def dot_chart(rows: Sequence[DotRow], unit: str, description: str, graded: bool = True) -> Markup:
+    """Patients as dots on a common axis with a zero line, the mean as a bar with its interval.
+
+    `graded`: below zero is a loss, and coloured so.
+    """
     shown = [value for row in rows for value in row.values if math.isfinite(value)]
     if not shown:
         return Markup("")
@@ -49,7 +52,7 @@ def dot_chart(rows: Sequence[DotRow], unit: str, description: str) -> Markup:
         for place, value in enumerate(sorted(value for value in row.values if math.isfinite(value))):
             # neighbours step up and down so that equal values stay countable
             offset = ((place % 3) - 1) * 7
-            kind = "gain" if value > 0 else "loss"
+            kind = "gain" if value > 0 or not graded else "loss"
             parts.append(f'<circle class="{kind}" cx="{x(value):.1f}" cy="{middle + offset:.1f}" r="4.2"/>')
         if row.low is not None and row.high is not None:
             parts.append(

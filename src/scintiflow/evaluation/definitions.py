@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from scintiflow.evaluation.consistency import WINDOW_MM
 from scintiflow.evaluation.fidelity import EYE_SIGMA_MM, LESION_MARGIN, RING
 from scintiflow.evaluation.noise import PATCH_MM
+from scintiflow.evaluation_folder import PAIRED
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ METRICS: dict[str, Definition] = {
 
 METHODS = {
     "restored": "Restored (f^IR1)",
+    PAIRED: "Restored by run A",
     "identity": "Rapid scan × k",
     "gaussian": "Gaussian filter",
     "nlm": "Anscombe + non-local means",
@@ -189,6 +191,7 @@ METHODS = {
 }
 METHOD_NOTES = {
     "restored": "the first network alone, as it runs at inference",
+    PAIRED: "the run that this one is compared with",
     "identity": "the measured counts, scaled: no restoration",
     "gaussian": "width chosen on validation patients",
     "nlm": "variance-stabilised, exact unbiased inverse",

@@ -38,6 +38,7 @@ from scintiflow.evaluation.report_tables import (
     difference_table,
     found_by_gate,
     gain_chart,
+    group_charts,
     has_lesions,
     lead_numbers,
     metric_table,
@@ -45,31 +46,31 @@ from scintiflow.evaluation.report_tables import (
     patients_of,
     real_scan_rows,
 )
+from scintiflow.evaluation_folder import CAPTIONS, CURVES, EDGES, LESIONS, NOISE, PATIENTS, PICTURES, SUMMARY, TIMINGS
 from scintiflow.files import read_json, whole_file
 
 EMBEDDED_BYTES_AT_MOST = 5_600_000  # of pictures; base64 adds a third, and the page stays below 8 MB
 BANDS = (*(name for name, _ in AGE_BANDS), AGE_UNKNOWN)
-PATIENTS, SUMMARY, TIMINGS, PICTURES, CURVES = (
-    "patients.parquet",
-    "summary.json",
-    "timings.json",
-    "pictures",
-    "curves.png",
-)
 SCANS_TITLE = "Rapid paediatric bone scan: restoration report"
 PICTURES_TITLE = "Paired pictures: restoration report"
-CAPTIONS = "captions.json"
 NAMES = METHODS | SET_NAMES | {"lpips": "LPIPS"}  # of what may be missing
-LESIONS, NOISE, EDGES = "lesions.parquet", "noise.csv", "edges.csv"
 
 
 @dataclass(frozen=True)
 class ReportPicture:
-    """A PNG with its title and the words under it."""
+    """A PNG with its title and the words under it.
+
+    Attributes:
+        panels: `{"title", "views"}` of what can be laid over one another, see `panels.PanelPlace`.
+        beside: pictures of the same scan whose panels may be laid over this one's.
+    """
 
     path: Path
     title: str
     caption: str
+    study: str = ""
+    panels: tuple[dict[str, Any], ...] = ()
+    beside: tuple["ReportPicture", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class ReportContent:
         decision: the gate's decision as a dict: `passed` and `verdicts`, each with `rule`, `asked`, `found`,
             `passed`, `note`; None if no gate has spoken yet.
         real_scans: sections on real scans of unknown truth.
+        verdict, badge: what the decision is called, where it is not the gate's.
     """
 
     title: str
@@ -112,6 +114,8 @@ class ReportContent:
     curves: list[ReportPicture] = field(default_factory=list)
     decision: dict[str, Any] | None = None
     real_scans: list[RealScanSection] = field(default_factory=list)
+    verdict: str = ""
+    badge: str = ""
 
     @property
     def of_pictures(self) -> bool:
@@ -130,7 +134,6 @@ def content_of_evaluation(
     """Read back what the evaluate stage wrote, to render it again with a verdict or with real scans."""
     summary, timings = read_json(folder / SUMMARY), read_json(folder / TIMINGS)
     about, table = summary["about"], pd.read_parquet(folder / PATIENTS)
-    captions = read_json(folder / PICTURES / CAPTIONS)
     curves = folder / CURVES
     facts = [(str(label), str(value)) for label, value in about["facts"]]
     return ReportContent(
@@ -143,13 +146,31 @@ def content_of_evaluation(
         not_available=about["not_available"],
         facts=[*facts, ("Machine", timings["machine"])],
         timings=timings["seconds_per_scan"],
-        pictures=[ReportPicture(folder / PICTURES / name, title, caption) for name, title, caption in captions],
+        pictures=pictures_of(folder / PICTURES),
         curves=[ReportPicture(curves, "Training curves", "Losses by term and validation during training.")]
         if curves.is_file()
         else [],
         decision=decision,
         real_scans=real_scans or [],
     )
+
+
+def pictures_of(folder: Path) -> list[ReportPicture]:
+    """The evaluation's pictures, the worst scans first."""
+    entries = sorted(read_json(folder / CAPTIONS), key=lambda entry: (entry["worst"] is None, entry["worst"] or 0))
+    return [
+        ReportPicture(
+            folder / entry["name"], _headed(entry), entry["caption"], entry["study"], tuple(entry["panels"])
+        )
+        for entry in entries
+    ]
+
+
+def _headed(entry: dict[str, Any]) -> str:
+    if entry["worst"] is None:
+        return entry["title"]
+    gain = f"{entry['gain_db']:+.2f} dB".replace("-", "−")
+    return f"Worst {entry['worst']}: {entry['title']}, {gain} over the best method without learning"
 
 
 def render_report(content: ReportContent, path: Path) -> None:
@@ -198,13 +219,14 @@ def render_report(content: ReportContent, path: Path) -> None:
         ],
         age_patients={band: patients_of(content.table, "age_band", band) for band in summary["by_age"]},
         chart=gain_chart(summary, content.table),
+        group_charts=group_charts(summary, content.table),
         lead=lead_numbers(summary),
         real_scans=[
             (section, real_scan_rows(section.scan.table), budget.embed(section.picture))
             for section in content.real_scans
         ],
-        curves=[(picture, budget.embed(picture)) for picture in content.curves],
-        pictures=[(picture, budget.embed(picture)) for picture in content.pictures],
+        curves=[budget.embed(picture) for picture in content.curves],
+        pictures=[budget.embed(picture) for picture in content.pictures],
         missing={NAMES.get(kind, kind): reason for kind, reason in sorted(content.not_available.items())},
         found=found_by_gate,
     )
@@ -218,8 +240,12 @@ class _Budget:
     def __init__(self, left: int) -> None:
         self._left = left
 
-    def embed(self, picture: ReportPicture | None) -> str | None:
-        if picture is None or not picture.path.is_file() or picture.path.stat().st_size > self._left:
+    def embed(self, picture: ReportPicture | None) -> list[tuple[ReportPicture, str | None]]:
+        """The picture and those beside it, each with its bytes in base64, or None if there is no room."""
+        return [] if picture is None else [(one, self._bytes(one)) for one in (picture, *picture.beside)]
+
+    def _bytes(self, picture: ReportPicture) -> str | None:
+        if not picture.path.is_file() or picture.path.stat().st_size > self._left:
             return None
         content = picture.path.read_bytes()
         self._left -= len(content)

@@ -11,11 +11,12 @@ from scintiflow.evaluation.charts import Line, line_chart
 from scintiflow.evaluation.columns import SETS, STANDARD, TRUTH
 from scintiflow.evaluation.definitions import METHODS, METRICS
 from scintiflow.evaluation.report_tables import ordered, shown
-from scintiflow.evaluation.summary import RESTORED, patient_values
+from scintiflow.evaluation.summary import RESTORED, patient_values, yardstick
+from scintiflow.evaluation_folder import PAIRED
 
 WORST_PATIENTS = 5
 LESIONS_AT_MOST = 40
-LESION_METHODS = (RESTORED, "bm3d", "gaussian", "champion", STANDARD)
+LESION_METHODS = (RESTORED, PAIRED, "bm3d", "gaussian", "champion", STANDARD)
 WORST_COLUMNS = (
     "psnr_truth", "psnr_standard", "bone_bias", "lesion_contrast", "lesions", "lesions_missed", "false_hot_spots",
     "unsupported_share", "consistency_z",
@@ -24,9 +25,9 @@ SET_NAMES = {"fid": "FID", "kid": "KID", "sam_frechet": "Fréchet distance, SAM 
 
 
 def worst_patients(table: pd.DataFrame, summary: dict) -> dict[str, Any]:
-    """The patients whom the restoration serves worst, by its gain over the best baseline without learning."""
+    """The patients whom the restoration serves worst, by its gain over `summary.yardstick`."""
     metric = "psnr_truth" if table["psnr_truth"].notna().any() else "psnr_standard"
-    baseline = next((name for name in ("bm3d", "nlm", "gaussian", "identity") if name in summary["methods"]), "")
+    baseline = yardstick(summary["methods"])
     gains = (patient_values(table, RESTORED, metric) - patient_values(table, baseline, metric)).dropna().sort_values()
     values = {name: patient_values(table, RESTORED, name) for name in WORST_COLUMNS}
     columns = [name for name in WORST_COLUMNS if values[name].notna().any()]

@@ -1,7 +1,7 @@
 """The tables and the chart of the report, from a summary to cells of text."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from scintiflow.evaluation.charts import DotRow, dot_chart
+from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN
 from scintiflow.evaluation.definitions import METHODS, METRICS
 from scintiflow.evaluation.summary import RESTORED, patient_values
+from scintiflow.evaluation_folder import PAIRED
 
 PERCEPTUAL = {
     "lpips_truth": "lpips",
@@ -19,6 +21,7 @@ PERCEPTUAL = {
     "kid_standard": "kid",
     "sam_frechet_standard": "sam_frechet",
 }
+GROUPED = {"age_band": "by_age", "view": "by_view", "scanner": "by_scanner"}  # column -> key of summary.json
 REFERENCES = ("standard", "truth")
 DIFFERENCE_COLUMNS = (
     "psnr_truth",
@@ -28,7 +31,7 @@ DIFFERENCE_COLUMNS = (
     "lesion_cnr",
     "false_hot_spots",
 )
-CHART_BASELINES = ("identity", "gaussian", "nlm", "bm3d", "unet", "first_alone", "champion", "standard")
+CHART_BASELINES = (PAIRED, "identity", "gaussian", "nlm", "bm3d", "unet", "first_alone", "champion", "standard")
 
 
 def shown(value: float | None, metric: str, signed: bool = False) -> str:
@@ -157,15 +160,57 @@ def gain_chart(summary: dict, table: pd.DataFrame) -> Markup:
     return dot_chart(rows, f"gain in {name}, dB (each dot one patient)", f"Paired gain in {name} of every patient")
 
 
+def group_charts(summary: dict, table: pd.DataFrame) -> list[tuple[str, Markup]]:
+    """(words, chart) by age band, view and scanner: the gain of every patient, and the bias of bone counts."""
+    gains, charts = summary["gains_by_group"], []
+    if gains:
+        baseline, metric = gains["baseline"], gains["metric"]
+        rows = []
+        for column, name, part in _groups(table):
+            values = patient_values(part, RESTORED, metric) - patient_values(part, baseline, metric)
+            entry = gains["groups"][column][name]
+            rows.append(DotRow(name, list(values.dropna()), entry["mean"], entry["low"], entry["high"]))
+        words = f"Gain in {METRICS[metric].name} over {METHODS[baseline]}"
+        charts.append((words, dot_chart(rows, "dB", f"{words}, by age, view and scanner")))
+    bias, rows = METRICS["bone_bias"], []
+    for column, name, part in _groups(table):
+        entry = summary[GROUPED[column]].get(name, {}).get(RESTORED, {}).get("bone_bias")
+        if entry is not None and entry["mean"] is not None:
+            mean, low, high = (
+                None if entry[key] is None else bias.scale * entry[key] for key in ("mean", "low", "high")
+            )
+            values = bias.scale * patient_values(part, RESTORED, "bone_bias")
+            rows.append(DotRow(name, list(values), mean, low, high))
+    if rows:
+        charts.append(
+            (f"{bias.name}, {bias.unit}", dot_chart(rows, bias.unit, f"{bias.name} by group", graded=False))
+        )
+    return charts
+
+
+def _groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    for column in GROUPED:
+        names = [str(name) for name in table[column].dropna().unique()]
+        for name in (
+            ordered(names, (*(band for band, _ in AGE_BANDS), AGE_UNKNOWN)) if column == "age_band" else sorted(names)
+        ):
+            yield column, name, table[table[column] == name]
+
+
 def lead_numbers(summary: dict) -> list[tuple[str, str, str]]:
     """The few numbers on top: (number, what, interval)."""
     gate = summary["gate"]
     if not gate:
         return []
     cards = []
+    against = summary["differences"].get(PAIRED, {}).get(gate["psnr_metric"])
     basis = {"psnr_truth": "vs truth", "psnr_standard": "vs the good picture"}.get(
         gate["psnr_metric"], "noise-corrected"
     )
+    if against and against["mean"] is not None:
+        cards.append(
+            (f"{shown(against['mean'], 'psnr_truth', True)} dB", f"PSNR {basis}, over run A", _range(against))
+        )
     for key, words in (("identity", "over the rapid scan"), ("gaussian", "over Gaussian"), ("bm3d", "over BM3D")):
         entry = gate.get(f"psnr_gain_over_{key}_db")
         if entry and entry["mean"] is not None:

@@ -1,31 +1,27 @@
-"""The rows of one study: every estimate against the truth, the standard scan and the rapid scan's own counts.
-
-What all methods of a view share (regions, uniform patches, the reference at rising blur) is prepared once.
-"""
+"""The rows of one study: every estimate against the truth, the standard scan and the rapid scan's own counts."""
 
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
 
 from scintiflow.dataset.study import VIEWS
 from scintiflow.evaluation import metrics
-from scintiflow.evaluation.cases import PARTS, Case, Rectangle, body_and_parts, bounding_box, case_overlap
+from scintiflow.evaluation.cases import PARTS, Case, bounding_box, case_overlap
 from scintiflow.evaluation.columns import STANDARD, TRUTH, age_band
 from scintiflow.evaluation.consistency import consistency, local_scores
 from scintiflow.evaluation.fidelity import LesionReading, count_false_hot_spots, read_lesions, relative_bias
-from scintiflow.evaluation.hot_spots import INVENTED_SIGNIFICANCE, find_hot_spots
-from scintiflow.evaluation.noise import NoiseReading, read_noise, uniform_patches
+from scintiflow.evaluation.hot_spots import INVENTED_SIGNIFICANCE
+from scintiflow.evaluation.looks import Look, look_at, look_at_standard
+from scintiflow.evaluation.noise import NoiseReading, read_noise
 from scintiflow.evaluation.perceptual import Lpips, NotAvailable
 from scintiflow.evaluation.picture_rows import score_picture
-from scintiflow.evaluation.resolution import BlurScale, blur_scale, edge_bins, edge_sums
+from scintiflow.evaluation.resolution import edge_sums
 from scintiflow.params import EvaluateParams
 from scintiflow.phantom.truth import Lesion
 
 Estimates = dict[str, tuple[np.ndarray, float]]  # by method: the estimate [view, row, column] and its seconds
 PICTURE_MARGIN_PIXELS = 8
-PATCH_SMOOTHING_PIXELS = 4.0  # of the rapid scan, where no truth says which tissue is uniform
 
 
 @dataclass
@@ -51,31 +47,6 @@ class CaseScores:
                 mine[method] = mine[method] + sums if method in mine else sums
 
 
-@dataclass(frozen=True)
-class Look:
-    """One view in one frame, with what all methods are held against there.
-
-    Attributes:
-        reference: counts that biases, lesions and sharpness are measured against: truth or standard scan.
-        noisy: the reference is a scan.
-        lesions: known ones, or hot spots of the standard scan.
-        patches: uniform soft tissue.
-    """
-
-    view: int
-    reference: np.ndarray
-    noisy: bool
-    body: np.ndarray
-    parts: dict[str, np.ndarray]
-    lesions: list[Lesion]
-    patches: list[Rectangle]
-    blur: BlurScale
-    edges: np.ndarray
-    edge_reference: np.ndarray
-    spacing_mm: float
-    standard_pose: bool = False
-
-
 def score_case(
     case: Case, estimates: Estimates, params: EvaluateParams, distance: Lpips | NotAvailable
 ) -> CaseScores:
@@ -84,62 +55,14 @@ def score_case(
     if not case.is_counted:
         return CaseScores(rows=score_picture(case, estimates, params))
     for view in range(case.views):
-        look = _look(case, view, params)
+        look = look_at(case, view, params)
         for method, (estimate, seconds) in estimates.items():
             _add(scores, case, look, method, estimate[view], params, distance, seconds)
         if case.expected is not None:
             _add(scores, case, look, TRUTH, case.expected[view], params, distance)
-            own = _look_at_standard(case, view)
+            own = look_at_standard(case, view)
             _add(scores, case, own, STANDARD, case.pair.standard[view].astype(np.float64), params, distance)
     return scores
-
-
-def _look(case: Case, view: int, params: EvaluateParams) -> Look:
-    """The rapid scan's frame; without truth the part of it that the standard scan shows as well."""
-    if case.expected is not None and case.truth is not None:
-        lesions = [lesion for lesion in case.truth.lesions if lesion.view == view]
-        parts = {name: mask[view] for name, mask in case.parts.items()}
-        return _prepared(case, view, case.expected[view], False, case.body[view], parts, lesions)
-    here, there = case_overlap(case, view)
-    standard = case.pair.standard[view][there].astype(np.float64)
-    parts = {name: mask[view][here] for name, mask in case.parts.items()}
-    spacing = float(case.row["spacing_mm"])
-    hot_spots = find_hot_spots(standard, parts["bone"], spacing, params.invented_above, view)
-    return _prepared(case, view, standard, True, case.body[view][here], parts, hot_spots)
-
-
-def _look_at_standard(case: Case, view: int) -> Look:
-    """The standard scan's own pose, whose truth is another than the rapid scan's."""
-    assert case.truth is not None
-    body, parts = body_and_parts(case.truth.masks_standard[:, [view]], float(case.row["spacing_mm"]))
-    lesions = [lesion for lesion in case.truth.lesions if lesion.view == view]
-    mean, masks = case.truth.mean_standard[view], {name: mask[0] for name, mask in parts.items()}
-    return _prepared(case, view, mean, False, body[0], masks, lesions, standard_pose=True)
-
-
-def _prepared(
-    case: Case,
-    view: int,
-    reference: np.ndarray,
-    noisy: bool,
-    body: np.ndarray,
-    parts: dict[str, np.ndarray],
-    lesions: list[Lesion],
-    standard_pose: bool = False,
-) -> Look:
-    spacing = float(case.row["spacing_mm"])
-    smooth = reference if not noisy else ndimage.gaussian_filter(reference, PATCH_SMOOTHING_PIXELS)
-    tissue = parts["soft_tissue"] if parts["soft_tissue"].any() else body
-    edges = edge_bins(parts["bone"], body, spacing)
-    return Look(
-        view, reference, noisy, body, parts, lesions,
-        patches=uniform_patches(smooth, tissue, spacing),
-        blur=blur_scale(reference, parts["bone"], body, spacing, noisy),
-        edges=edges,
-        edge_reference=edge_sums(reference, edges),
-        spacing_mm=spacing,
-        standard_pose=standard_pose,
-    )  # fmt: skip
 
 
 def _add(

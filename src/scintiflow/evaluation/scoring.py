@@ -28,6 +28,7 @@ from scintiflow.evaluation.baselines import BASELINES, Restorer
 from scintiflow.evaluation.cases import load_case
 from scintiflow.evaluation.columns import IDENTIFIERS, LESION_COLUMNS, NUMBERS, SETS, STANDARD, TRUTH
 from scintiflow.evaluation.distributions import FeatureSets, features_of, whole_set
+from scintiflow.evaluation.kept import KeptScans
 from scintiflow.evaluation.noise import bin_frequencies
 from scintiflow.evaluation.perceptual import Perceptual, load_perceptual
 from scintiflow.evaluation.resolution import edge_distances
@@ -82,11 +83,13 @@ def score_split(
     *,
     perceptual: Perceptual | None = None,
     workers: int | None = None,
+    kept: KeptScans | None = None,
 ) -> Scores:
     """Score every restorer on every patient of `split`.
 
     A number that does not exist is NaN. All but `seconds` (wall clock per scan) is the same for any number of
-    workers. `perceptual` is loaded from `params` if not given. Raises ScintiflowError for an empty split.
+    workers. `perceptual` is loaded from `params` if not given. `kept` is offered every scan with its estimates.
+    Raises ScintiflowError for an empty split.
 
     Restorers run in the calling thread, one study at a time; the baselines of this package and the scoring
     run in `workers` threads (default: one for each core).
@@ -109,7 +112,9 @@ def score_split(
     scores, features = CaseScores(), FeatureSets()
     with work(f"scoring {len(rows)} {split} scans", len(rows)) as bar:
         tasks = ((scoring, row, _timed(foreign, dataset, row), row["patient"] in embedded) for row in rows)
-        for scored, found in _in_order(tasks, workers):
+        for row, (scored, found, pictures) in zip(rows, _in_order(tasks, workers), strict=True):
+            if kept is not None:
+                kept.offer(row["study"], scored.rows, pictures)
             scores.add(scored)
             features.add(found)
             bar.advance()
@@ -136,13 +141,16 @@ class _Scoring:
     perceptual: Perceptual
 
 
-def _work_on(task: tuple[_Scoring, pd.Series, Estimates, bool]) -> tuple[CaseScores, FeatureSets]:
+Scored = tuple[CaseScores, FeatureSets, dict[str, np.ndarray]]  # of one study; its estimates by method
+
+
+def _work_on(task: tuple[_Scoring, pd.Series, Estimates, bool]) -> Scored:
     scoring, row, estimates, with_sam = task
     case = load_case(scoring.dataset, row, scoring.truth_root, scoring.priors)
     estimates = estimates | _timed(scoring.baselines, scoring.dataset, row)
     pictures = {name: estimate for name, (estimate, _) in estimates.items()}
     features = features_of(case, pictures, scoring.perceptual, scoring.params, with_sam)
-    return score_case(case, estimates, scoring.params, scoring.perceptual.lpips), features
+    return score_case(case, estimates, scoring.params, scoring.perceptual.lpips), features, pictures
 
 
 def _timed(restorers: dict[str, Restorer], dataset: Dataset, row: pd.Series) -> Estimates:
@@ -164,7 +172,7 @@ def _timed(restorers: dict[str, Restorer], dataset: Dataset, row: pd.Series) -> 
     return estimates
 
 
-def _in_order(tasks: Iterator[tuple], workers: int) -> Iterator[tuple[CaseScores, FeatureSets]]:
+def _in_order(tasks: Iterator[tuple], workers: int) -> Iterator[Scored]:
     """Results in the order of the tasks, with at most two tasks for each worker in memory.
 
     Threads are enough: BM3D and torch do their work outside Python's lock.

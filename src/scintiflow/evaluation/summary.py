@@ -9,6 +9,8 @@ error scatters around its value and may be negative; averaging decibels would dr
 """
 
 import math
+from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,12 @@ import pandas as pd
 
 from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN, NUMBERS, STANDARD, TRUTH, WHOLE_SET
 from scintiflow.evaluation.metrics import psnr_of_error
+from scintiflow.evaluation_folder import PAIRED
 from scintiflow.params import EvaluateParams
 
 RESTORED = "restored"
 INTERVAL = (2.5, 97.5)
+GROUPS = ("age_band", "view", "scanner")
 SUMMED = ("lesions", "lesions_missed")  # counts of a patient: views add up
 SUMMARISED = tuple(name for name in NUMBERS if name not in ("mse_corrected", "seconds"))
 DIFFERENCES = (
@@ -69,9 +73,15 @@ def summarise(table: pd.DataFrame, params: EvaluateParams, sets: dict[str, dict]
         "by_age": {band: _by_method(table[table["age_band"] == band], params) for band in bands},
         "by_view": {view: _by_method(part, params) for view, part in table.groupby("view", sort=True)},
         "by_scanner": {name: _by_method(part, params) for name, part in table.groupby("scanner", sort=True)},
+        "gains_by_group": _gains_by_group(table, params) if has_model else {},
         "whole_set": sets or {},
         "gate": gate_numbers(table, params) if has_model else None,
     }
+
+
+def yardstick(methods: Collection[str]) -> str:
+    """What single patients and groups are held against: the other run, else the best method without learning."""
+    return next((name for name in (PAIRED, "bm3d", "nlm", "gaussian", "identity") if name in methods), "")
 
 
 def gate_numbers(table: pd.DataFrame, params: EvaluateParams, method: str = RESTORED) -> dict[str, Any]:
@@ -159,10 +169,34 @@ def flat_numbers(summary: dict[str, Any]) -> dict[str, float]:
 
 
 def _by_method(table: pd.DataFrame, params: EvaluateParams) -> dict[str, dict[str, Estimate]]:
+    values = {method: _all_patient_values(table[table["method"] == method]) for method in _methods(table)}
     return {
-        method: {metric: estimate(patient_values(table, method, metric), params, metric) for metric in SUMMARISED}
-        for method in _methods(table)
+        method: {metric: estimate(of_patients[_column(metric)].dropna(), params, metric) for metric in SUMMARISED}
+        for method, of_patients in values.items()
     }
+
+
+def _all_patient_values(rows: pd.DataFrame) -> pd.DataFrame:
+    """`patient_values` of every metric at once, a column for each; NaN where a patient has none."""
+    columns = list(dict.fromkeys(_column(metric) for metric in SUMMARISED))
+    groups = rows.groupby("patient", sort=True)
+    values = groups[columns].mean()
+    values[list(SUMMED)] = groups[list(SUMMED)].sum(min_count=1)
+    return values
+
+
+def _gains_by_group(table: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
+    """PSNR of the restoration over `yardstick`, in every group of patients."""
+    baseline = yardstick(_methods(table))
+    metric = "psnr_truth" if table["psnr_truth"].notna().any() else "psnr_standard"
+    groups = {
+        column: {
+            str(name): paired_difference(part, RESTORED, baseline, metric, params)
+            for name, part in table.groupby(column, sort=True)
+        }
+        for column in GROUPS
+    }
+    return {"baseline": baseline, "metric": metric, "groups": groups} if baseline else {}
 
 
 def _methods(table: pd.DataFrame) -> list[str]:
@@ -185,8 +219,15 @@ def _pooled(metric: str, params: EvaluateParams):
 
 def _resamples(patients: int, params: EvaluateParams) -> np.ndarray:
     """Indices `[sample, patient]`, the same for every metric and method of so many patients."""
-    generator = np.random.default_rng(np.random.SeedSequence([params.seed, patients]))
-    return generator.integers(0, patients, size=(params.bootstrap_samples, patients))
+    return _drawn(params.seed, patients, params.bootstrap_samples)
+
+
+@lru_cache(maxsize=8)  # numbers of patients: of all, and of the groups
+def _drawn(seed: int, patients: int, samples: int) -> np.ndarray:
+    generator = np.random.default_rng(np.random.SeedSequence([seed, patients]))
+    drawn = generator.integers(0, patients, size=(samples, patients))
+    drawn.setflags(write=False)
+    return drawn
 
 
 def _interval(drawn: np.ndarray, patients: int) -> dict[str, float | None]:

@@ -42,6 +42,7 @@ class EvaluateParams(Section):
     bootstrap_samples: Count
     seed: int
     pictured_patients: Count
+    pictured_worst: Annotated[int, Field(ge=0)] = 5
 
 
 class FetchChampionParams(Section):
@@ -52,7 +53,7 @@ class FetchChampionParams(Section):
 
 GateMetric = Literal[
     "psnr", "ssim", "deviance", "count_bias", "bone_bias", "lesion_contrast", "lesions_missed", "false_hot_spots",
-    "consistency",
+    "consistency", "consistency_deviance", "unsupported_share",
 ]  # fmt: skip
 Margins = dict[GateMetric, Annotated[float, Field(ge=0)]]
 
@@ -88,6 +89,9 @@ class GateRules(Section):
     largest_lesion_contrast: Annotated[float, Field(ge=1)]
     largest_missed_share: Share
     largest_false_hot_spots: Annotated[float, Field(ge=0)]
+    smallest_deviance: Share
+    largest_deviance: Annotated[float, Field(ge=1)]
+    largest_unsupported_share: Share
     significance: Annotated[float, Field(gt=0, lt=0.5)]
     bootstrap_samples: Annotated[int, Field(ge=100)]
     seed: int

@@ -108,6 +108,7 @@ class TrainCascadeParams(Section):
     validate_every: Count
     patience: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Count
+    torch_compile: bool = False
     devices: Count = 1
     nodes: Count = 1
 

@@ -24,6 +24,8 @@ NodeLabel = Annotated[str, Field(pattern=f"^{LABEL_KEY}={LABEL_VALUE}$")]
 Toleration = Annotated[str, Field(pattern=f"^{LABEL_KEY}(={LABEL_VALUE})?:(NoSchedule|PreferNoSchedule|NoExecute)$")]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+# no user or password in it: the address is recorded with the run
+Repository = Annotated[str, Field(pattern=r"^((https|file)://[^\s@]+|(ssh://)?[a-z]+@[^\s@]+)?$")]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[^\s:]+$")]
 
 
@@ -82,6 +84,7 @@ class StepPlacement(Section):
     secrets: list[Secret]
     secret_files: list[SecretFiles]
     volumes: list[Volume]
+    shards: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
     def _shared_memory_is_part_of_memory(self) -> "StepPlacement":
@@ -105,6 +108,7 @@ class PlacementParams(Section):
 
     cohorts: AbsolutePath
     truth: AbsolutePath
+    cohorts_from: Repository = ""
     every_step: StepPlacement
     ingest: StepPlacement
     adapt_sam: StepPlacement
@@ -124,6 +128,14 @@ class PlacementParams(Section):
         changes = {name: values.get(name, {}) for name in steps - {"every_step"}}
         merged = {name: values["every_step"] | own for name, own in changes.items() if isinstance(own, dict)}
         return values | merged
+
+    @model_validator(mode="after")
+    def _only_priors_are_sharded(self) -> "PlacementParams":
+        for name in type(self).model_fields:
+            step = getattr(self, name)
+            if isinstance(step, StepPlacement) and step.shards > 1 and name != "distil_priors":
+                raise ValueError(f"{name}: only distil_priors can be done by several pods (shards)")
+        return self
 
     def step(self, stage: str) -> StepPlacement:
         """The placement of a stage, by the stage's name."""

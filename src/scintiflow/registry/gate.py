@@ -111,6 +111,15 @@ def _absolute(table: pd.DataFrame, rules: GateRules, pictures: bool) -> Iterator
             "false_hot_spots", "Invented lesions per view", f"at most {rules.largest_false_hot_spots:g}",
             0.0, rules.largest_false_hot_spots,
         ),
+        (
+            "consistency_deviance", "Poisson deviance of the measured counts",
+            f"{rules.smallest_deviance:g} to {rules.largest_deviance:g} of its expectation",
+            rules.smallest_deviance, rules.largest_deviance,
+        ),
+        (
+            "unsupported_share", "Body that the measured counts do not support",
+            f"at most {rules.largest_unsupported_share:.3%}", 0.0, rules.largest_unsupported_share,
+        ),
     ):  # fmt: skip
         if name in OF_PICTURES or not pictures:
             yield _mean_verdict(table, MEASURES[name], rule, asked, low, high)

@@ -154,6 +154,15 @@ class History:
         record = self.run(model.run_id)
         return {} if record is None else self.upstream(record)
 
+    def of_run(self, prefix: str) -> dict[str, StageRecord]:
+        """A stage run and what it came from; for a pipeline run all its stages and what they came from."""
+        own = [record for record in self.records if record.run_id.startswith(prefix)]
+        own = own or [record for record in self.records if record.parent_run_id.startswith(prefix)]
+        chain: dict[str, StageRecord] = {}
+        for record in sorted(own, key=lambda record: record.started, reverse=True):
+            chain = self.upstream(record) | chain | {record.stage: record}
+        return chain
+
     def model(self, name: str, alias: str) -> ModelRecord | None:
         """The version under an alias, or with that number."""
         named = [model for model in self.models if model.name == name]

@@ -84,6 +84,14 @@ MEASURES: dict[str, Measure] = {
     "consistency": Measure(
         "disagreement with the measured counts", "consistency_z", "consistency_z", _zero_is_best, "s.d.", 2
     ),
+    "consistency_deviance": Measure(
+        "deviance of the measured counts", "consistency_deviance", "consistency_deviance", _one_is_best,
+        "x expected",
+    ),
+    "unsupported_share": Measure(
+        "share that the counts do not support", "unsupported_share", "unsupported_share", _lower_is_better, "%", 3,
+        100,
+    ),
 }  # fmt: skip
 
 

@@ -72,19 +72,8 @@ def promote(name: str, version: str, by: str, reason: str, overrule: bool = Fals
     if champion == version:
         raise ScintiflowError("is the champion already", where=_where(name, version), remedy="Nothing to do")
     gate, objection = _gate_on(log, version, champion)
-    draft = Entry(
-        kind=PROMOTED,
-        model=name,
-        version=version,
-        by=by,
-        reason=reason,
-        gate_passed=None if gate is None else gate.gate_passed,
-        champion_before=champion,
-        champion_after=version,
-        overruled=bool(objection),
-        failed_rules=gate.failed_rules if gate is not None else (),
-    )
-    draft = _about(found, draft)
+    draft = _draft(PROMOTED, found, gate, champion, by, reason)
+    draft = replace(draft, overruled=bool(objection), failed_rules=gate.failed_rules if gate is not None else ())
     if objection and not overrule:
         refused = f"{by} asked for it ({reason}), and {objection}"
         append(client, replace(draft, kind=REFUSED, champion_after=champion, overruled=False, reason=refused))
@@ -121,17 +110,7 @@ def roll_back(name: str, by: str, reason: str, version: str = "") -> Entry:
         )
     found = _version(client, name, target)
     gate, _ = _gate_on(log, target, champion)
-    draft = Entry(
-        kind=ROLLED_BACK,
-        model=name,
-        version=target,
-        by=by,
-        reason=reason,
-        gate_passed=None if gate is None else gate.gate_passed,
-        champion_before=champion,
-        champion_after=target,
-    )
-    return move_champion(client, _about(found, draft))
+    return move_champion(client, _draft(ROLLED_BACK, found, gate, champion, by, reason))
 
 
 def champions(log: Log) -> list[str]:
@@ -180,10 +159,17 @@ def _gate_on(log: Log, version: str, champion: str) -> tuple[Entry | None, str]:
     return gate, ""
 
 
-def _about(found: ModelVersion, draft: Entry) -> Entry:
-    """The draft with the hashes that the version carries."""
-    return replace(
-        draft,
+def _draft(kind: str, found: ModelVersion, gate: Entry | None, champion: str, by: str, reason: str) -> Entry:
+    """A person's decision that a version follows `champion`, with the hashes that the version carries."""
+    return Entry(
+        kind=kind,
+        model=found.name,
+        version=str(found.version),
+        by=by,
+        reason=reason,
+        gate_passed=None if gate is None else gate.gate_passed,
+        champion_before=champion,
+        champion_after=str(found.version),
         checkpoint_sha256=found.tags.get(CHECKPOINT_TAG, ""),
         report_sha256=found.tags.get(REPORT_TAG, ""),
         decision_sha256=found.tags.get(DECISION_TAG, ""),

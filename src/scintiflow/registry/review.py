@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput
 
+from scintiflow.evaluation_folder import CAPTIONS, PICTURES, REPORT
 from scintiflow.files import read_json
 from scintiflow.registry.measures import CHAMPION_ROWS, MEASURES, RESTORED, Pair, patient_means, rows_of
 from scintiflow.registry.models import RegisteredModel
@@ -20,7 +21,7 @@ from scintiflow.registry.runs import LONGEST_DIGEST, PARENT_TAG, MlflowTracker
 from scintiflow.registry.verdict import Decision
 from scintiflow.tracking import Tracker
 
-PICTURES = "9 pictures"  # section of the charts
+PICTURE_SECTION = "9 pictures"
 TABLE = "patients.json"  # MLflow's table view opens it and compares it between runs
 SECTIONS = {
     "psnr": "1 image/PSNR dB",
@@ -99,11 +100,11 @@ def publish_review(
     run_id = client.get_run(tracker.run_id).data.tags.get(PARENT_TAG, tracker.run_id)
     MlflowTracker(client, run_id).metrics(review_numbers(table, decision))
     client.log_table(run_id, _printable(patient_table(table)), TABLE)
-    for key, picture in _pictures(evaluation / "pictures"):
+    for key, picture in _pictures(evaluation / PICTURES):
         client.log_image(run_id, picture, key=key, step=0)
     for path in papers:
         client.log_artifact(run_id, str(path), "gate")
-    client.log_artifact(run_id, str(evaluation / "report.html"), "evaluation")
+    client.log_artifact(run_id, str(evaluation / REPORT), "evaluation")
     patients = table.loc[table["method"] == RESTORED, "patient"].nunique()
     data = Dataset(f"held-out patients ({patients})", data_sha256[:LONGEST_DIGEST], "local", "{}")
     client.log_inputs(run_id, [DatasetInput(data, [])])
@@ -116,15 +117,16 @@ def publish_review(
 def _pictures(folder: Path) -> Iterator[tuple[str, Any]]:
     from PIL import Image
 
-    captions = folder / "captions.json"
-    for name, title, *_ in read_json(captions) if captions.is_file() else []:
-        if (folder / name).is_file():
-            key = _key(f"{Path(name).stem} - {title.split(',')[0]}")
-            yield f"{PICTURES}/{key}", np.asarray(Image.open(folder / name).convert("RGB"))
+    captions = folder / CAPTIONS
+    for entry in read_json(captions) if captions.is_file() else []:
+        path = folder / entry["name"]
+        if entry["in_every_run"] and path.is_file():
+            key = _key(f"{path.stem} - {entry['title'].split(',')[0]}")
+            yield f"{PICTURE_SECTION}/{key}", np.asarray(Image.open(path).convert("RGB"))
 
 
 def _note(decision: Decision, model: RegisteredModel) -> str:
-    lines = [decision.sentence, "", f"Model: `{model.name}` version {model.version}. Page: `evaluation/report.html`."]
+    lines = [decision.sentence, "", f"Model: `{model.name}` version {model.version}. Page: `evaluation/{REPORT}`."]
     lines += [f"- not passed: {verdict.sentence}" for verdict in decision.failed]
     return "\n".join(lines)
 

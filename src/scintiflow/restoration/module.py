@@ -37,6 +37,9 @@ class CascadeTraining(lightning.LightningModule):
         self.cascade = Cascade(params).to(memory_format=torch.channels_last)
         self.averaged = AveragedModel(self.cascade, multi_avg_fn=get_ema_multi_avg_fn(params.average_decay))
         self.averaged.requires_grad_(False)
+        if params.torch_compile:  # the averaged copy stays as it is: validation has images of all sizes
+            for network in (self.cascade.first, self.cascade.second):
+                network.compile()
         self.teacher_is_better = False
         self.best = BestSoFar(params.patience)
         self.curves = Curves()

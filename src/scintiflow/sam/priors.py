@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -80,11 +81,56 @@ def distil(
     truth is known, `dice_<rapid|standard>_truth_<structure>`. Values without a single case are left out.
     """
     asker = Asker.load(sam_folder, params.keep_embeddings)
-    description = asker.description
-    sam_key = _sha256({name: description[name] for name in ANSWER_DEPENDS_ON})
     rows = [row for _, row in dataset.table.iterrows()]
-    keys = {row["study"]: study_key(row, sam_key, params) for row in rows}
+    filled = _fill(store, rows, asker, sam_folder, params, dataset)
 
+    with whole_folder(folder) as partial:
+        for study, key in filled.keys.items():
+            shutil.copyfile(filled.found[key], partial / f"{study}.npz")
+        write_json(partial / INDEX, _index(rows, filled.keys, filled.sam_key, params, asker.description, partial))
+
+    report = _report(dataset, rows, folder, truth_root) | filled.report
+    tracker.metrics(report)
+    return report
+
+
+def distil_share(
+    dataset: Dataset, sam_folder: Path, params: DistilPriorsParams, store: PriorStore, share: int, shares: int
+) -> dict[str, float]:
+    """Compute what `store` lacks for every `shares`-th patient from number `share` (0, 1, ...) on.
+
+    Where several pods share a store and each does its share, `distil` finds everything there: the result cannot
+    depend on how many did the work. All studies of a patient are in one share.
+
+    Returns what `distil` says of studies computed, taken over, and seconds per scan.
+    """
+    patients = set(sorted(dataset.table["patient"].unique())[share::shares])
+    rows = [row for _, row in dataset.table.iterrows() if row["patient"] in patients]
+    asker = Asker.load(sam_folder, params.keep_embeddings)
+    return _fill(store, rows, asker, sam_folder, params, dataset).report
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """A store that holds the priors of some studies: study -> key, key -> file, and what that took."""
+
+    sam_key: str
+    keys: dict[str, str]
+    found: dict[str, Path]
+    report: dict[str, float]
+
+
+def _fill(
+    store: PriorStore,
+    rows: list[pd.Series],
+    asker: Asker,
+    sam_folder: Path,
+    params: DistilPriorsParams,
+    dataset: Dataset,
+) -> _Filled:
+    """Compute and store what is missing; seconds per scan are left out where nothing was."""
+    sam_key = _sha256({name: asker.description[name] for name in ANSWER_DEPENDS_ON})
+    keys = {row["study"]: study_key(row, sam_key, params) for row in rows}
     found = {key: path for key in keys.values() if (path := store.find(key)) is not None}
     missing = [row for row in rows if keys[row["study"]] not in found]
     seconds: list[float] = []
@@ -93,18 +139,10 @@ def distil(
     ):
         found[keys[row["study"]]] = store.put(keys[row["study"]], prior)
         seconds.append(spent / 2)
-
-    with whole_folder(folder) as partial:
-        for study, key in keys.items():
-            shutil.copyfile(found[key], partial / f"{study}.npz")
-        write_json(partial / INDEX, _index(rows, keys, sam_key, params, description, partial))
-
-    report = _report(dataset, rows, folder, truth_root)
-    report |= {"studies_computed": float(len(missing)), "studies_taken_over": float(len(rows) - len(missing))}
+    report = {"studies_computed": float(len(missing)), "studies_taken_over": float(len(rows) - len(missing))}
     if seconds:
         report["seconds_per_scan"] = float(np.mean(seconds))
-    tracker.metrics(report)
-    return report
+    return _Filled(sam_key, keys, found, report)
 
 
 def study_key(row: pd.Series, sam_key: str, params: DistilPriorsParams) -> str:

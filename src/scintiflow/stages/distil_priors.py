@@ -7,11 +7,11 @@ from pathlib import Path
 from scintiflow.dataset.manifest import Dataset
 from scintiflow.params import DistilPriorsParams
 from scintiflow.sam.prior_store import PriorStore
-from scintiflow.sam.priors import distil
+from scintiflow.sam.priors import distil, distil_share
 from scintiflow.tracking import Tracker
 
 PRIOR_STORE = "SCINTIFLOW_PRIOR_STORE"  # where priors are kept beyond a run; a volume on a cluster
-CHECKPOINTS = "SCINTIFLOW_CHECKPOINTS"  # as in stages/door.py, which imports the stages and not they it
+CHECKPOINTS = "SCINTIFLOW_CHECKPOINTS"  # as in stages/checkpoints.py; here it is where priors stay, not what resumes
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,16 @@ def run(params: DistilPriorsParams, inputs: Inputs, outputs: Outputs, tracker: T
     return distil(dataset, inputs.sam, params, outputs.priors, tracker, PriorStore(prior_store()))
 
 
+def run_share(params: DistilPriorsParams, inputs: Inputs, share: int, shares: int) -> dict[str, float]:
+    """Put the priors of a share of the patients into the store, for `run` to find; see `sam.priors.distil_share`."""
+    store = PriorStore(prior_store())
+    return distil_share(Dataset.open(inputs.dataset), inputs.sam, params, store, share, shares)
+
+
 def prior_store() -> Path:
     """The folder that the environment names, else one in the volume of checkpoints, else in the working directory."""
-    named, volume = os.environ.get(PRIOR_STORE), os.environ.get(CHECKPOINTS)
+    named, volume = os.environ.get(PRIOR_STORE), os.environ.get(CHECKPOINTS, "")
     if named:
         return Path(named)
-    return Path(volume) / "priors" if volume else Path.cwd() / ".scintiflow" / "priors"
+    on_volume = volume and "://" not in volume
+    return Path(volume) / "priors" if on_volume else Path.cwd() / ".scintiflow" / "priors"

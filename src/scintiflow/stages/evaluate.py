@@ -20,7 +20,7 @@ import math
 import os
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,25 +40,27 @@ from scintiflow.evaluation.baselines import (
     choose_gaussian,
 )
 from scintiflow.evaluation.cases import FRAME, load_case
+from scintiflow.evaluation.kept import KeptScans
 from scintiflow.evaluation.perceptual import load_perceptual
 from scintiflow.evaluation.picture_panels import draw_picture
 from scintiflow.evaluation.pictures import draw_case
-from scintiflow.evaluation.report import (
+from scintiflow.evaluation.report import content_of_evaluation, render_report
+from scintiflow.evaluation.scoring import Scores, score_split
+from scintiflow.evaluation.summary import RESTORED, flat_numbers, summarise
+from scintiflow.evaluation.trained_baselines import NOT_TRAINED, train_baseline
+from scintiflow.evaluation_folder import (
     CAPTIONS,
     CURVES,
     EDGES,
     LESIONS,
     NOISE,
+    ORIGIN,
     PATIENTS,
     PICTURES,
+    REPORT,
     SUMMARY,
     TIMINGS,
-    content_of_evaluation,
-    render_report,
 )
-from scintiflow.evaluation.scoring import Scores, score_split
-from scintiflow.evaluation.summary import RESTORED, flat_numbers, summarise
-from scintiflow.evaluation.trained_baselines import NOT_TRAINED, train_baseline
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
@@ -68,7 +70,6 @@ from scintiflow.restoration.variants import BASELINES
 from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
 
-REPORT = "report.html"
 NO_REGIONS = (
     "none: these are pictures, levels 0 to 255, scored on the whole frame; what this page says of "
     "counts and bodies does not apply to them"
@@ -106,7 +107,10 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     perceptual = load_perceptual(params, inputs.sam)
     gaussian, by_sigma = choose_gaussian(dataset, inputs.truth, inputs.priors, params)
     restorers, champion, absent = _restorers(params, inputs, outputs, dataset, gaussian)
-    scores = score_split(dataset, "test", restorers, inputs.truth, inputs.priors, params, perceptual=perceptual)
+    kept = KeptScans(frozenset(_pictured(dataset, params)), params.pictured_worst)
+    scores = score_split(
+        dataset, "test", restorers, inputs.truth, inputs.priors, params, perceptual=perceptual, kept=kept
+    )
     table = scores.patients
     seconds = table.dropna(subset="seconds").groupby("method", sort=False)["seconds"].mean()
     table = table.drop(columns="seconds")
@@ -125,7 +129,7 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
             folder / TIMINGS,
             {"machine": _machine(), "seconds_per_scan": {name: float(value) for name, value in seconds.items()}},
         )
-        _draw(dataset, restorers, inputs, params, folder / PICTURES)
+        _draw(dataset, kept, inputs, params, folder / PICTURES)
         if dataset.modality.is_counted:  # what a scan in use is held against
             write_json(folder / TRAINING_COHORT, training_cohort(dataset, restorers[RESTORED]))
             calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
@@ -135,10 +139,10 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
 
     numbers = flat_numbers(summary)
     tracker.metrics(numbers)
-    for name in (REPORT, "patients.csv", "lesions.csv", NOISE, EDGES, SUMMARY, CALIBRATION):
-        if (outputs.evaluation / name).is_file():
-            tracker.artifact(outputs.evaluation / name)
-    for picture in sorted((outputs.evaluation / PICTURES).glob("*.png")):
+    for path in sorted(outputs.evaluation.iterdir()):
+        if path.is_file():
+            tracker.artifact(path)
+    for picture in sorted((outputs.evaluation / PICTURES).iterdir()):
         tracker.artifact(picture, PICTURES)
     return numbers
 
@@ -214,7 +218,7 @@ def _facts(inputs: Inputs, table: pd.DataFrame, by_sigma: dict[float, float], si
         ("Body and bone regions", NO_REGIONS if FRAME in set(table["regions_from"]) else f"from {regions}"),
         ("Data set (SHA-256)", sha256_file(inputs.dataset / MANIFEST)),
         ("Model f^IR1 (SHA-256)", checkpoint_sha256(inputs.cascade)),
-        ("Training started from", origin_of(inputs.cascade)),
+        (ORIGIN, origin_of(inputs.cascade)),
         ("Segment Anything", _sam_provenance(inputs.priors)),
         ("Gaussian baseline", f"sigma {sigma:g} pixels, best of (pixels: validation PSNR in dB) {tried}"),
         ("Software", f"scintiflow {__version__}"),
@@ -241,21 +245,39 @@ def _machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, torch {torch.__version__}"
 
 
-def _draw(
-    dataset: Dataset, restorers: dict[str, Restorer], inputs: Inputs, params: EvaluateParams, folder: Path
-) -> None:
-    """Pictures of patients spread evenly over the ages, youngest first."""
-    folder.mkdir()
+def _pictured(dataset: Dataset, params: EvaluateParams) -> list[str]:
+    """Studies spread evenly over the ages, youngest first: the same in every run on these patients."""
     rows = sorted(
         dataset.rows("test"), key=lambda row: (math.isnan(row["age_years"]), row["age_years"], row["study"])
     )
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(params.pictured_patients, len(rows))).round().astype(int))
+    places = np.unique(np.linspace(0, len(rows) - 1, min(params.pictured_patients, len(rows))).round().astype(int))
+    return [rows[place]["study"] for place in places]
+
+
+def _draw(dataset: Dataset, kept: KeptScans, inputs: Inputs, params: EvaluateParams, folder: Path) -> None:
+    """`patient-N.png`, youngest first, the same scans in every run; `worst-N.png` for worst ones not among them."""
+    folder.mkdir()
+    ranks = {scan.study: rank for rank, scan in enumerate(kept.worst, start=1)}
+    named = [
+        (f"patient-{place}.png", kept.chosen[study]) for place, study in enumerate(_pictured(dataset, params), 1)
+    ]
+    named += [(f"worst-{ranks[scan.study]}.png", scan) for scan in kept.worst if scan.study not in kept.chosen]
+    rows = {row["study"]: row for row in dataset.rows("test")}
     captions = []
-    for number, place in enumerate(track(list(chosen), "drawing pictures")):
-        case = load_case(dataset, rows[place], inputs.truth, inputs.priors)
-        estimates = {name: restorer(case.pair.rapid, case.ratio) for name, restorer in restorers.items()}
-        name = f"patient-{number + 1}.png"
+    for name, scan in track(named, "drawing pictures"):
+        case = load_case(dataset, rows[scan.study], inputs.truth, inputs.priors)
         draw = draw_case if case.is_counted else draw_picture
-        picture = draw(case, estimates, params.data_range_counts, folder / name)
-        captions.append((name, picture.title, picture.caption))
+        picture = draw(case, scan.estimates, params.data_range_counts, folder / name)
+        captions.append(
+            {
+                "name": name,
+                "title": picture.title,
+                "caption": picture.caption,
+                "panels": [asdict(panel) for panel in picture.panels],
+                "study": scan.study,
+                "worst": ranks.get(scan.study),
+                "gain_db": scan.gain if math.isfinite(scan.gain) else None,
+                "in_every_run": scan.study in kept.chosen,
+            }
+        )
     write_json(folder / CAPTIONS, captions)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from scintiflow.evaluation_folder import ORIGIN, PATIENTS, REPORT, SUMMARY
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.modality import BONE_SCAN
 from scintiflow.params import RegisterParams
@@ -56,8 +57,8 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
 
     Returns the report: the version, the number of rules and how many passed, whether all did.
     """
-    table = pd.read_parquet(inputs.evaluation / "patients.parquet")
-    summary, description = read_json(inputs.evaluation / "summary.json"), read_json(inputs.cascade / DESCRIPTION)
+    table = pd.read_parquet(inputs.evaluation / PATIENTS)
+    summary, description = read_json(inputs.evaluation / SUMMARY), read_json(inputs.cascade / DESCRIPTION)
     checkpoint = sha256_file(inputs.cascade / FIRST)
     rescored = _champion_in(summary)
     decision = decide(table, checkpoint, rescored, current_champion(params.model_name), params.gate)
@@ -67,7 +68,7 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
         write_json(folder / DECISION, decision.as_dict())
         render_decision(decision, f"Gate: a new version of {params.model_name}", list(lineage.pairs), folder / PAGE)
         (folder / CARD).write_text(model_card(summary, table, description, decision, lineage), encoding="utf-8")
-        papers = Papers(sha256_file(inputs.evaluation / "report.html"), sha256_file(folder / DECISION))
+        papers = Papers(sha256_file(inputs.evaluation / REPORT), sha256_file(folder / DECISION))
         tags = {
             "gate": "passed" if decision.passed else "not passed",
             CHECKPOINT_TAG: checkpoint,
@@ -147,11 +148,12 @@ def _lineage(
     return Lineage(
         (
             ("weights f^IR1 (SHA-256)", checkpoint),
+            ("training started from", facts.get(ORIGIN, "not stated")),
             ("teacher, Segment Anything", teacher),
             ("training set (SHA-256)", str(description.get("training_set_sha256", "unknown"))),
             ("evaluated data set (SHA-256)", facts.get("Data set (SHA-256)", "unknown")),
             ("training parameters (SHA-256)", str(description.get("params_sha256", "unknown"))),
-            ("evaluation report (SHA-256)", sha256_file(evaluation / "report.html")),
+            ("evaluation report (SHA-256)", sha256_file(evaluation / REPORT)),
             ("champion it was compared with", against),
             ("code (git)", git_sha()),
             ("pipeline run", surroundings().pipeline_run),

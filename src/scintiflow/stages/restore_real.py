@@ -10,7 +10,7 @@ restores the poor ones that have no good partner, under the names they came with
 `pictures/<cohort>/`.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import read_ledger
@@ -32,22 +32,15 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import AnscombeBm3d, Gaussian, Identity, Restorer
 from scintiflow.evaluation.pictures import draw_real_scan
 from scintiflow.evaluation.real_scan import RealScan, score_real_scan
-from scintiflow.evaluation.report import (
-    SUMMARY,
-    RealScanSection,
-    ReportPicture,
-    content_of_evaluation,
-    render_report,
-)
+from scintiflow.evaluation.report import RealScanSection, ReportPicture, content_of_evaluation, render_report
 from scintiflow.evaluation.summary import RESTORED
+from scintiflow.evaluation_folder import REPORT, SUMMARY
 from scintiflow.files import read_json, whole_folder
 from scintiflow.modality import BONE_SCAN, PICTURE
 from scintiflow.params import RestoreRealParams
 from scintiflow.progress import track
 from scintiflow.registry.models import REGISTRATION, RegisteredModel, load_registered
 from scintiflow.tracking import Tracker
-
-REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -158,13 +151,14 @@ def _section(scored: RealScan, scan: Scan, picture: Path) -> RealScanSection:
     title = f"Real scan, {scan.scanner}"
     age = "not recorded" if scan.age_years is None else f"{scan.age_years:.1f} years"
     drawn = draw_real_scan(scored, picture, title)
+    panels = tuple(asdict(panel) for panel in drawn.panels)
     words = (
         f"A real whole-body bone scan, acquired at {scan.velocity_mm_s * 6:.0f} cm/min (age {age}). Its counts were "
         f"thinned binomially to a scan {scored.factor:g} times as fast, which the registered model restored. "
         "No truth is known: methods are scored against the counts that the thinning held out, which are independent "
         "of what was restored."
     )
-    return RealScanSection(title, words, scored, ReportPicture(drawn.path, drawn.title, drawn.caption))
+    return RealScanSection(title, words, scored, ReportPicture(drawn.path, drawn.title, drawn.caption, panels=panels))
 
 
 def _numbers(scored: RealScan, prefix: str) -> dict[str, float]:

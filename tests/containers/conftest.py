@@ -1,0 +1,130 @@
+"""A Docker daemon that is started for these tests, the image built from the Dockerfile as it is, one retrain in it.
+
+A daemon that DOCKER_HOST names is used instead of an own one; what it has built before makes the build short.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+sys.path.append(str(Path(__file__).parents[1] / "registry"))
+
+from container_runs import EXPERIMENT, ROOT, RUN, Image, Retrained
+from docker_daemon import BASE, docker, docker_daemon, make_base_image
+from mlflow_server import mlflow_server
+
+TINY = ROOT / "tests" / "e2e" / "tiny.yaml"
+BYTES_NEEDED = 25e9
+# Values that a cluster takes from ConfigMaps, Secrets and claims; here the containers are given them directly.
+NOTHING_OF_A_CLUSTER = {"settings": [], "secrets": [], "volumes": []}
+
+
+@pytest.fixture(scope="session")
+def daemon(need):
+    if os.environ.get("DOCKER_HOST"):
+        yield os.environ["DOCKER_HOST"]
+        return
+    for program in ("dockerd", "mmdebstrap"):
+        need(program, shutil.which(program))
+    if os.geteuid() != 0:
+        pytest.skip("dockerd and mmdebstrap need root")
+    if shutil.disk_usage(tempfile.gettempdir()).free < BYTES_NEEDED:
+        pytest.skip(f"less than {BYTES_NEEDED / 1e9:.0f} GB are free under {tempfile.gettempdir()}")
+    with docker_daemon(Path(tempfile.mkdtemp(prefix="scintiflow-docker-"))) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def image(daemon, need, tmp_path_factory):
+    """Built as `make images` builds it."""
+    if docker("image", "inspect", BASE, host=daemon, check=False).returncode != 0:
+        need("mmdebstrap", shutil.which("mmdebstrap"))
+        make_base_image(daemon, tmp_path_factory.mktemp("base"))
+    # The daemon has no network of its own; Debian's has no BuildKit either.
+    chosen = {"DOCKER_HOST": daemon, "DOCKER_BUILDKIT": "0", "BUILD_OPTIONS": "--network host"}
+    done = subprocess.run(
+        [ROOT / "infra" / "images" / "build.sh"], env=os.environ | chosen, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    name = re.search(r"^Image: +(\S+)", done.stdout, re.MULTILINE)
+    bill = re.search(r"^Bill of materials: +(\S+)", done.stdout, re.MULTILINE)
+    assert name is not None
+    assert bill is not None
+    return Image(daemon, name[1], ROOT / bill[1])
+
+
+@pytest.fixture(scope="session")
+def retrained(image):
+    """The cluster's pipeline with the tiny profile, one container for each step, against an MLflow server."""
+    folder = Path(tempfile.mkdtemp(prefix="scintiflow-retrain-"))  # not pytest's, which only root may enter
+    try:
+        yield from _retrain(image, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _retrain(image: Image, folder: Path) -> Iterator[Retrained]:
+    folder.chmod(0o755)
+    project = _project(folder / "project")
+    overlay = project / "profiles" / "tiny.yaml"
+    _scintiflow(project, "sample-cohorts", "--profile", "tiny")
+    values = yaml.safe_load(overlay.read_text()) | {"placement": {"every_step": NOTHING_OF_A_CLUSTER}}
+    overlay.write_text(yaml.safe_dump(values))
+    for name in ("pipeline", "cache"):
+        (folder / name).mkdir()
+        (folder / name).chmod(0o777)
+
+    with mlflow_server(f"sqlite:///{folder}/mlflow.db", folder / "artifacts") as address:
+        surroundings = {
+            "MLFLOW_TRACKING_URI": address,
+            "SCINTIFLOW_EXPERIMENT": EXPERIMENT,
+            "SCINTIFLOW_PIPELINE_RUN": RUN,
+        }
+        request = {
+            "project": str(project),
+            "overlay": str(overlay),
+            "pipeline_root": str(folder / "pipeline"),
+            "cache_root": str(folder / "cache"),
+            "experiment": EXPERIMENT,
+            "environment": surroundings | {"OMP_NUM_THREADS": "1"},
+            "result": str(folder / "result.json"),
+        }
+        (folder / "request.json").write_text(json.dumps(request))
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("run_in_containers.py")),
+            str(folder / "request.json"),
+        ]
+        here = surroundings | {"DOCKER_HOST": image.host, "SCINTIFLOW_IMAGE": image.name, "TERM": "dumb"}
+        done = subprocess.run(command, cwd=folder, env=os.environ | here, capture_output=True, text=True, check=False)
+        log = done.stdout + done.stderr
+        assert done.returncode == 0, log[-8000:]
+        outputs = json.loads((folder / "result.json").read_text())
+        yield Retrained(address, {name: Path(path) for name, path in outputs.items()}, log)
+
+
+def _project(folder: Path) -> Path:
+    """A hospital's project without the code, which only the image has."""
+    for part in ("profiles", "data/truth", "data/cohorts"):
+        (folder / part).mkdir(parents=True)
+    shutil.copy(ROOT / "params.yaml", folder)
+    for profile in (*(ROOT / "profiles").iterdir(), TINY):
+        shutil.copy(profile, folder / "profiles")
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    return folder
+
+
+def _scintiflow(project: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "scintiflow.cli", *arguments]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,35 @@
+"""What the tests of the image share: the built image, and what a retrain in it left."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from docker_daemon import docker
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = "containers"
+RUN = "retrain-in-containers"
+
+
+@dataclass(frozen=True)
+class Image:
+    """The built image, and how to run a command in it as strictly as a cluster does."""
+
+    host: str
+    name: str
+    bill: Path
+
+    def run(self, *command: str, check: bool = True, network: str = "none", user: str = "") -> str:
+        """What a command prints in a container with a read-only root, no capability and no network."""
+        options = ["--rm", "--read-only", "--tmpfs", "/tmp:exec", "--cap-drop", "ALL", "--network", network]
+        options += ["--security-opt", "no-new-privileges", *(["--user", user] if user else [])]
+        done = docker("run", *options, self.name, *command, host=self.host, check=check)
+        return done.stdout + ("" if check else done.stderr)
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A finished retrain: the address of its MLflow, its outputs on this machine, what was printed."""
+
+    mlflow: str
+    outputs: dict[str, Path]
+    log: str
