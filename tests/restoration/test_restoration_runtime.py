@@ -80,12 +80,13 @@ def untrained(folder: Path, **changes) -> Path:
     return folder
 
 
+@pytest.mark.slow  # torch's exporter takes twenty seconds even for the smallest network
 @pytest.mark.parametrize(
     "changes",
     [
         {"views": 2, "count_true_pixels": 4.0},
-        pytest.param({"first": {"width": 8, "blocks": [1, 1], "backbone": "unet"}}, marks=pytest.mark.slow),
-        pytest.param({"first": {"width": 8, "blocks": [1, 1], "backbone": "restormer"}}, marks=pytest.mark.slow),
+        {"first": {"width": 8, "blocks": [1, 1], "backbone": "unet"}},
+        {"first": {"width": 8, "blocks": [1, 1], "backbone": "restormer"}},
     ],
 )
 def test_an_exported_graph_agrees_with_torch_and_holds_no_weights(tmp_path, changes):
