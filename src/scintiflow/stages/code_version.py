@@ -20,10 +20,10 @@ WIRING = (
     "scintiflow.stages.graph",
     "scintiflow.stages.code_version",
     "scintiflow.params.placement",
-    "scintiflow.nodes",
-    "scintiflow.nodes.cluster",
-    "scintiflow.nodes.first_node",
-    "scintiflow.nodes.train_job",
+    "scintiflow.train_jobs",
+    "scintiflow.train_jobs.cluster",
+    "scintiflow.train_jobs.first_node",
+    "scintiflow.train_jobs.train_job",
     "scintiflow.stages.several_nodes",
 )
 

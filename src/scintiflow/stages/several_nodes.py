@@ -25,8 +25,8 @@ def train_on_nodes(order: WorkOrder, tracker: Tracker) -> None:
     something, or the job fails.
     """
     # Here because they load the client of the whole Kubernetes API, which only this road needs.
-    from scintiflow.nodes.cluster import Cluster
-    from scintiflow.nodes.train_job import TrainJob, run_train_job
+    from scintiflow.train_jobs.cluster import Cluster
+    from scintiflow.train_jobs.train_job import TrainJob, run_train_job
 
     if order.is_done:
         return

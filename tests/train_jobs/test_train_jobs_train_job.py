@@ -9,9 +9,9 @@ import pytest
 from kubernetes_api_server import NAMESPACE, KubernetesApiServer
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.nodes import first_node, train_job
-from scintiflow.nodes.cluster import Cluster
-from scintiflow.nodes.train_job import Ending, TrainJob, run_train_job
+from scintiflow.train_jobs import first_node, train_job
+from scintiflow.train_jobs.cluster import Cluster
+from scintiflow.train_jobs.train_job import Ending, TrainJob, run_train_job
 
 JOB = TrainJob("train-cascade-1", ["python", "-m", "work"], nodes=2, processes_per_node=4)
 

@@ -19,8 +19,8 @@ from kubernetes import client, watch
 from kubernetes.client import ApiException
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.nodes.cluster import OWN_CONTAINER, Cluster, in_words
-from scintiflow.nodes.first_node import FirstNode
+from scintiflow.train_jobs.cluster import OWN_CONTAINER, Cluster, in_words
+from scintiflow.train_jobs.first_node import FirstNode
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 RUNTIME = "scintiflow-torch"

@@ -89,7 +89,7 @@ def test_the_stage_trains_on_two_nodes_and_leaves_nothing_but_its_output(server,
     assert list(volume.iterdir()) == []
 
 
-def test_nodes_without_a_common_volume_are_refused(server, tmp_path, monkeypatch):
+def test_train_jobs_without_a_common_volume_are_refused(server, tmp_path, monkeypatch):
     monkeypatch.delenv("SCINTIFLOW_CHECKPOINTS", raising=False)
     inputs, outputs = written_dataset(tmp_path), train_cascade.Outputs(tmp_path / "cascade")
     with pytest.raises(ScintiflowError, match="a folder that all of them mount"):

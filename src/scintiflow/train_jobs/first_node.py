@@ -12,7 +12,7 @@ from typing import TextIO
 import urllib3
 from kubernetes import client
 
-from scintiflow.nodes.cluster import Cluster
+from scintiflow.train_jobs.cluster import Cluster
 
 CONTAINER = "node"  # of the TrainingRuntime
 LABELS = "jobset.sigs.k8s.io/jobset-name={name},batch.kubernetes.io/job-completion-index=0"
