@@ -21,7 +21,6 @@ import hashlib
 import io
 import logging
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -32,6 +31,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from machine import machine
+
 NAME = "2026-11"
 WHO = ("-c", "user.name=Benchmark", "-c", "user.email=benchmark@example.org")
 STEPS = ("add", "status", "push", "pull", "add one more", "push one more")
@@ -39,7 +40,7 @@ STEPS = ("add", "status", "push", "pull", "add one more", "push one more")
 
 def main() -> None:
     arguments = _arguments()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     print(f"\n| studies | KiB per object | remote | form | files | {' | '.join(STEPS)} |")
     print(f"|--:|--:|---|---|--:|{'--:|' * len(STEPS)}", flush=True)
     for form, write in {"plain": write_plain, "packed": write_packed}.items():

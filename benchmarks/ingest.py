@@ -3,17 +3,18 @@
     python benchmarks/ingest.py --files 2000 [--files 10000] [--kind native] [--workers 2]
 
 The bare loop only parses and decodes each file (`pydicom.dcmread(path).pixel_array`) in one process: no
-checks, no hashes, no de-identification, nothing written. Both read the same warm files in the same run. CPU time
-is that of all processes, without the start of the first, and says more than the clock on a machine that has other
-work to do.
+checks, no hashes, no de-identification, nothing written. The floor is what no add can do without: read each file,
+hash it, write as many bytes, wait until they are on the disk. All read the same warm files in the same run. CPU
+time is that of all processes, without the start of the first, and says more than the clock on a machine that has
+other work to do.
 Objects are 2 x 1024 x 256 (clinical size): native; RLE lossless; and as hospitals deliver them, from several
 vendors, native and compressed, two views in a file or one. Memory is that of all processes together. Prints a
 Markdown table. `--steps` prints another: where the CPU time of a native file goes.
 """
 
 import argparse
+import hashlib
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,10 @@ import pydicom
 from ingesting.exports import CLINICAL, KEY, KINDS, PROTOCOL, write_export
 from ingesting.processes import Measured, measured
 from ingesting.steps import table
+from machine import machine
 
 from scintiflow.cohorts.add import add_cohort
+from scintiflow.dicom.opening import read_regular_file
 
 FILES_FOR_STEPS = 160
 
@@ -32,6 +35,14 @@ FILES_FOR_STEPS = 160
 def bare(export: Path) -> None:
     for path in sorted(export.rglob("*.dcm")):
         pydicom.dcmread(path).pixel_array  # noqa: B018 - decoding is what is timed
+
+
+def floor(export: Path, copies: Path) -> None:
+    copies.mkdir()
+    for path in sorted(export.rglob("*.dcm")):
+        content = read_regular_file(path)
+        (copies / hashlib.sha256(content).hexdigest()).write_bytes(content)
+    os.sync()
 
 
 def product(export: Path, cohorts: Path, files: int, workers: int) -> None:
@@ -49,6 +60,9 @@ def rows(files: int, kind: str, workers: int, place: Path | None, matrix: tuple[
             path.read_bytes()
         loop = measured(bare, export)
         yield row(files, kind, "bare loop, 1 process", loop, loop)
+        copies = Path(folder) / "copies"
+        yield row(files, kind, "floor: read, SHA-256, write", measured(floor, export, copies), loop)
+        shutil.rmtree(copies)
         for name in (f"cohort add, {workers} workers", "the same export again"):
             yield row(files, kind, name, measured(product, export, cohorts, files, workers), loop)
         shutil.rmtree(cohorts)
@@ -66,18 +80,6 @@ def row(files: int, kind: str, name: str, work: Measured, loop: Measured) -> str
     return f"| {files} | {kind} | {name} | {' | '.join(numbers)} |"
 
 
-def machine() -> str:
-    names = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = os.getloadavg()[0]
-    name = names[0] if names else platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the start"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, action="append", help="number of objects; may be given again")
@@ -87,7 +89,7 @@ def main() -> None:
     parser.add_argument("--matrix", type=int, nargs=2, default=CLINICAL, help="rows and columns; smaller is sooner")
     parser.add_argument("--steps", action="store_true", help="where the time of a native file goes, and no more")
     arguments = parser.parse_args()
-    print(f"{machine()}; Python {platform.python_version()}, pydicom {pydicom.__version__}\n")
+    print(machine("pydicom"), "\n", sep="")
     if arguments.steps:
         for line in table(FILES_FOR_STEPS, arguments.place):
             print(line, flush=True)

@@ -10,12 +10,12 @@ machine is named.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from machine import machine
 
 ROOT = Path(__file__).parents[1]
 STATE = ROOT / ".scintiflow"
@@ -100,15 +100,6 @@ def cell(estimate: dict, form: str, scale: float) -> str:
     if estimate["low"] is None:
         return text
     return f"{text} [{form.format(estimate['low'] * scale)}, {form.format(estimate['high'] * scale)}]"
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

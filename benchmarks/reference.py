@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from machine import machine
 from matplotlib.figure import Figure
 from pydicom.data import get_testdata_file
-from restoring.machine import machine
 from restoring.stick_child import draw_stick_child
 from scipy.ndimage import gaussian_filter, zoom
 
@@ -189,7 +189,7 @@ def page(table: pd.DataFrame, real: pd.DataFrame, children: int) -> str:
         f"PSNR in dB against the truth over the body, {children} simulated children, both views.\n\n"
         + "\n".join(lines)
         + f"\n\nReal GE scan, thinned two-fold {GE_DRAWS} times, noise-corrected PSNR in dB: {found}.\n"
-        + f"\nMachine: {machine()}\nCommand: `python benchmarks/reference.py {shlex.join(sys.argv[1:])}`\n"
+        + f"\nMachine: {machine('torch')}\nCommand: `python benchmarks/reference.py {shlex.join(sys.argv[1:])}`\n"
     )
 
 

@@ -18,8 +18,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from machine import machine
 from restoring.children import Cohort, Plan, make_cohort, plan_text
-from restoring.machine import machine
 from restoring.methods import ROWS, UNTRAINED
 from restoring.scores import Bench, collected, score_trained, score_untrained
 from restoring.table import markdown
@@ -148,7 +148,7 @@ def page(bench: Bench, rows: list[tuple[str, int | None]], plan: Plan, source: s
         f"Training masks: {source}. {f'Gaussian: {sigma}. ' if sigma else ''}In brackets: 95% bootstrap intervals "
         "over children, paired for gains.\n\n"
         f"{markdown(scores, facts, bench.evaluation)}\n"
-        f"Machine: {machine()}\nCommand: `python benchmarks/restoration.py {shlex.join(sys.argv[1:])}`\n"
+        f"Machine: {machine('torch')}\nCommand: `python benchmarks/restoration.py {shlex.join(sys.argv[1:])}`\n"
     )
 
 

@@ -30,7 +30,7 @@ from components.register import register
 from components.restore_real import restore_real
 from components.train_cascade import train_cascade
 from scintiflow.cluster.placement import place, place_like
-from scintiflow.placement import PlacementParams
+from scintiflow.params.placement import PlacementParams
 from scintiflow.stages.code_version import code_version
 
 

@@ -14,6 +14,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 INSTALL_LINES = {
     "chromium": "apt-get install -y chromium",
+    "dcmtk": "apt-get install -y dcmtk",
+    "orthanc": "apt-get install -y orthanc",
     "postgresql": "apt-get install -y postgresql",
     "dockerd": "apt-get install -y docker.io",
     "mmdebstrap": "apt-get install -y mmdebstrap",

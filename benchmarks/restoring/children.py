@@ -4,10 +4,8 @@ Each child is written by itself, so that a killed run goes on with the next one.
 """
 
 import json
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,8 @@ from scintiflow.files import read_json, sha256_file, write_json
 from scintiflow.phantom.camera import SPACING_MM
 from scintiflow.phantom.child import Child, Velocities, simulate_child
 from scintiflow.phantom.truth import save_truth
-from scintiflow.progress import work
+from scintiflow.processes import in_processes
+from scintiflow.progress import track
 from scintiflow.structures import BODY
 
 COHORT = "benchmark"
@@ -83,23 +82,13 @@ def make_cohort(plan: Plan, folder: Path, workers: int) -> Cohort:
     cohort = Cohort(folder)
     cohort.rows.mkdir(parents=True, exist_ok=True)
     missing = [index for index in range(plan.children) if not (cohort.rows / f"{_study(index)}.json").is_file()]
-    with work("simulate children", len(missing)) as bar:
-        for _ in _made(plan, cohort, missing, workers):
-            bar.advance()
+    made = in_processes(partial(_make, plan, cohort), missing, workers, str(folder))
+    for _ in track(made, "simulate children", len(missing)):
+        pass
     rows = [read_json(cohort.rows / f"{_study(index)}.json") for index in range(plan.children)]
     save_manifest(cohort.dataset, rows)
     Dataset.open(cohort.dataset)
     return cohort
-
-
-def _made(plan: Plan, cohort: Cohort, indices: list[int], workers: int) -> Iterator[None]:
-    if min(workers, len(indices)) <= 1:
-        for index in indices:
-            yield _make(plan, cohort, index)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_make, [plan] * len(indices), [cohort] * len(indices), indices)
 
 
 def _make(plan: Plan, cohort: Cohort, index: int) -> None:

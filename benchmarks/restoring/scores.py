@@ -16,13 +16,8 @@ from scintiflow.evaluation.baselines import AnscombeBm3d, Identity, NonLocalMean
 from scintiflow.evaluation.scoring import score_dataset
 from scintiflow.files import read_json, write_json
 from scintiflow.params import EvaluateParams, TrainCascadeParams
-from scintiflow.restoration.restorer import (
-    DESCRIPTION,
-    REFERENCE_FOLDER,
-    checkpoint_sha256,
-    load_restorer,
-    save_cascade,
-)
+from scintiflow.restoration.model_folder import DESCRIPTION, REFERENCE_FOLDER, checkpoint_sha256
+from scintiflow.restoration.restorer import load_restorer, save_cascade
 from scintiflow.restoration.training import train
 from scintiflow.tracking import SilentTracker
 

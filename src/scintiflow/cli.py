@@ -8,6 +8,7 @@ from scintiflow.commands import (
     cohort,
     dicom,
     models,
+    node,
     pipeline,
     reference,
     remote,
@@ -15,6 +16,8 @@ from scintiflow.commands import (
     samples,
     tracing,
     training,
+    viewing,
+    watching,
     weights,
 )
 from scintiflow.errors import ScintiflowError
@@ -40,6 +43,9 @@ app.command()(training.ablation)
 app.command()(tracing.lineage)
 app.command()(tracing.reproduce)
 app.command()(restoring.restore)
+app.command()(node.node)
+app.command()(watching.drift)
+app.command()(viewing.view)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def whole_file(final: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         partial.chmod(0o644)
         partial.replace(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -49,7 +49,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
         if final.exists():
             final.replace(replaced / final.name)
         partial.replace(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
         shutil.rmtree(replaced)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -80,7 +80,8 @@ def sha256_tree(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed or removed in the folder stays so, whatever happens to the machine."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -13,7 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 EVENTS_FILE = "SCINTIFLOW_PROGRESS_FILE"
 T = TypeVar("T")
@@ -36,6 +46,16 @@ class Bar:
 
     def _show(self, last: bool = False) -> None:
         raise AssertionError("a bar is made by work()")
+
+
+class SilentBar(Bar):
+    """Work that another process shows."""
+
+    def __init__(self) -> None:
+        super().__init__("", 0)
+
+    def _show(self, last: bool = False) -> None:
+        pass
 
 
 class _TerminalBar(Bar):
@@ -62,7 +82,9 @@ class _ThrottledBar(Bar):
 
     def _emit(self, seconds: float, last: bool) -> None:
         rate = f", {self.done / seconds:.1f}/s" if seconds > 0 else ""
-        print(f"{self.label}: {self.done}/{self.total}{rate} {self.note}".rstrip(), file=sys.stderr, flush=True)
+        missing = self.total - self.done
+        left = f", {_clock(seconds / self.done * missing)} left" if self.done and missing > 0 else ""
+        print(f"{self.label}: {self.done}/{self.total}{rate}{left} {self.note}".rstrip(), file=sys.stderr, flush=True)
 
 
 class _EventBar(_ThrottledBar):
@@ -72,12 +94,25 @@ class _EventBar(_ThrottledBar):
             events.write(json.dumps(event) + "\n")
 
 
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:.1f}/s", style="progress.data.speed")
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as the bar on a terminal writes them."""
+    minutes, whole = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{whole:02d}"
+
+
 def bar_columns() -> tuple:
-    """Columns that every bar of the product shows: label, bar, share, time spent, time left, note."""
+    """Columns that every bar of the product shows: label, bar, share, rate, time spent, time left, note."""
     return (
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
         TaskProgressColumn(),
+        _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", style="dim"),

@@ -13,7 +13,7 @@ def test_a_mixed_export_is_taken_in_and_compared(tmp_path):
     run = subprocess.run([sys.executable, str(SCRIPT), *options], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith("| ")][1:]
-    named = ["bare loop, 1 process", "cohort add, 2 workers", "the same export again"]
+    named = ["bare loop, 1 process", "floor: read, SHA-256, write", "cohort add, 2 workers", "the same export again"]
     assert [row[:3] for row in rows] == [["22", "mixed vendors", name] for name in named]
     assert rows[0][5] == rows[0][7] == "1.0"
     assert list(tmp_path.iterdir()) == []

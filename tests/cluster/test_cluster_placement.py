@@ -8,7 +8,7 @@ import yaml
 from scintiflow.cluster.compilation import cluster_arguments, compile_retrain
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params, load_params
-from scintiflow.placement import StepPlacement, amount
+from scintiflow.params.placement import StepPlacement, amount
 from scintiflow.stages.graph import BY_NAME
 
 ROOT = Path(__file__).parents[2]

@@ -1,8 +1,13 @@
 """What a plan says of cost, changes and obstacles. That it says what a retrain does is proved in tests/e2e."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "cohorts"))
+from versioned_project import write_cohort
 
 from scintiflow.cluster import planning
 from scintiflow.cluster.changes import CohortChange, changed_cohorts, changed_params
@@ -12,6 +17,8 @@ from scintiflow.cluster.pins import Pin
 from scintiflow.cluster.plan_display import duration, plan_as_json, size
 from scintiflow.cluster.planning import CANNOT, NEEDED, make_plan
 from scintiflow.cluster.source_tree import TreeState
+from scintiflow.cohorts.versions import COHORTS
+from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.params import changed
 from scintiflow.registry.lineage import History
 from scintiflow.registry.runs import kept_params
@@ -85,6 +92,14 @@ def test_obstacles_name_what_is_missing(laptop, project):
     assert obstacles(laptop, project, (here, away, absent)) == {"data/cohorts/away", "data/cohorts/absent"}
     needs_weights = laptop.model_copy(update={"evaluate": changed(laptop.evaluate, lpips_trunk="weights/none.pth")})
     assert obstacles(needs_weights, project, (here,)) == {"evaluate.lpips_trunk"}
+
+
+def test_a_cohort_that_holds_a_withdrawn_patient_is_an_obstacle(laptop, project):
+    write_cohort(project, "ward", {"P-1": 1, "P-2": 1})
+    pin = Pin("ward", "dvc:1", True)
+    assert obstacles(laptop, project, (pin,)) == set()
+    record_withdrawal(project / COHORTS, Withdrawal(patient="P-2", by="Data manager", on="2026-11-22"))
+    assert obstacles(laptop, project, (pin,), allow_dirty=True) == {"data/cohorts/ward"}
 
 
 def test_dirt_is_an_obstacle_unless_it_is_allowed(laptop, project):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -18,10 +19,11 @@ from scintiflow.cohorts import intake, workers
 from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.intake import Earlier, Job, take_in
 from scintiflow.cohorts.ledger import Entry, Ledger
-from scintiflow.cohorts.report import render_report
+from scintiflow.cohorts.report import MEANINGS, render_report
 from scintiflow.cohorts.wording import path_lines, report_lines
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.reading import read_scan
+from scintiflow.dicom.reasons import Reason
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, sha256_tree
@@ -318,6 +320,22 @@ def test_two_runs_at_once_are_refused(export, tmp_path):
     (tmp_path / "cohorts").mkdir()
     with FileLock(tmp_path / "cohorts" / ".ward.lock"), pytest.raises(ScintiflowError, match="another run"):
         add(export, tmp_path / "cohorts")
+
+
+def test_the_page_leads_from_a_reason_to_its_files_and_says_how_to_find_them(export, tmp_path):
+    report = add(export, tmp_path / "cohorts")
+    page = (report.folder / "cohort.html").read_text()
+    linked = list(dict.fromkeys(re.findall(r'href="#([A-Z_]+)"', page)))
+    assert set(linked) == {entry.code for entry in report.ledger.entries if entry.code}
+    outcomes = [Reason[code].outcome.value for code in linked]
+    assert outcomes == sorted(outcomes, key=["quarantined", "unpaired", "ignored"].index)
+    for entry in report.ledger.entries:
+        if entry.code:
+            assert page.count(f'id="{entry.code}"') == 1
+            assert entry.sha256[:12] in page.partition('id="files"')[2]
+    assert "--dry-run --show-paths" in page
+    for outcome, meaning in MEANINGS.items():
+        assert re.search(rf"{outcome}</td>.*?{report.ledger.outcomes[outcome]}</td>\s.*{re.escape(meaning)}", page)
 
 
 def test_the_page_is_inert_and_self_contained(export, tmp_path):

@@ -91,6 +91,7 @@ def test_a_killed_run_is_completed_by_the_next(delivered, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_run_killed_at_twenty_moments_is_completed_by_the_next(delivered, tmp_path):
     check_resumes(delivered, tmp_path, moments=20, seed=2)
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from dicom_samples import KEY, PROTOCOL, save_child
@@ -15,7 +16,7 @@ from scintiflow.cohorts.ledger import read_ledger
 from scintiflow.cohorts.versioning import tracked_hashes
 from scintiflow.cohorts.versions import COHORTS, cohort_version
 from scintiflow.cohorts.withdraw import erase_past, versions_holding, withdraw_patient
-from scintiflow.cohorts.withdrawals import LIST, Withdrawal, read_withdrawals
+from scintiflow.cohorts.withdrawals import LIST, Withdrawal, read_withdrawals, record_withdrawal
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree
 
@@ -89,6 +90,37 @@ def test_no_later_delivery_brings_the_patient_back(project, patient, tmp_path):
     report = _add(project, "another-name", tmp_path / "exports/second")
     assert patient not in _patients(project, "another-name")
     assert report.ledger.to_json()["reasons"]["WITHDRAWN"]["files"] == 2
+
+
+def test_a_delivery_cleans_a_version_that_was_made_without_knowing_of_the_withdrawal(project, patient, tmp_path):
+    """As when a colleague's branch, which still held the patient, was merged."""
+    record_withdrawal(project / COHORTS, _withdrawal(patient))
+    assert patient in _patients(project, "second")
+    save_child(tmp_path / "exports/third", 3)
+    report = _add(project, "second", tmp_path / "exports/third")
+    assert report.ledger.outcomes == {"accepted": 4, "unpaired": 0, "quarantined": 0, "ignored": 2}
+    assert not (project / COHORTS / "second" / patient).exists()
+    for page in ("cohort.json", "cohort.html"):
+        assert patient not in (project / COHORTS / "second" / page).read_text()
+
+
+def test_the_projects_list_holds_for_a_cohort_written_elsewhere(project, patient, monkeypatch, tmp_path):
+    record_withdrawal(project / COHORTS, _withdrawal(patient))
+    (tmp_path / "identity.key").write_text(KEY.secret.hex())
+    monkeypatch.chdir(project)
+    command = ["cohort", "add", str(tmp_path / "exports/first"), "--name", "elsewhere", "--no-dvc"]
+    params = [
+        "--params",
+        str(Path(__file__).parents[2] / "params.yaml"),
+        "--key-file",
+        str(tmp_path / "identity.key"),
+    ]
+    result = CliRunner().invoke(app, [*command, *params, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    record = read_ledger(tmp_path / "out/elsewhere")
+    assert patient not in {entry.summary.patient for entry in record.entries if entry.scan is not None}
+    assert sum(entry.code == "WITHDRAWN" for entry in record.entries) == 2
+    assert not (tmp_path / "out/elsewhere" / patient).exists()
 
 
 def test_withdrawing_twice_changes_nothing_and_the_first_decision_stands(project, patient):

@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "dicom"))
 from dicom_samples import KEY, PROTOCOL, rapid_counts, save_child, standard_counts
 
 from scintiflow.cohorts.add import add_cohort
+from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.counts import counts_sha256
 from scintiflow.dataset.manifest import COLUMNS, Dataset
 from scintiflow.dataset.packing import pack_cohorts
@@ -73,6 +74,19 @@ def test_what_is_left_out_is_told_with_reason_and_remedy(cohorts, tmp_path):
     kept = numbers["delivered_accepted"] + numbers["delivered_unpaired"]
     assert numbers["scans_packed"] + numbers["scans_unpaired"] + numbers["scans_quarantined"] == kept
     assert sum(numbers[f"patients_{split}"] for split in ("train", "validation", "test")) == CHILDREN - 1
+
+
+def test_a_withdrawn_patient_is_left_out_even_where_the_cohort_still_holds_the_scans(cohorts, tmp_path):
+    patient = sorted(path.name for path in (cohorts / "ward").glob("P-*"))[0]
+    scans = len(list((cohorts / "ward" / patient).rglob("*.dcm")))
+    before = pack_cohorts([cohorts / "ward"], PARAMS, tmp_path / "before", workers=1).numbers
+    record_withdrawal(cohorts, Withdrawal(patient=patient, by="Data manager", on="2026-11-22"))
+    after = pack_cohorts([cohorts / "ward"], PARAMS, tmp_path / "after", workers=1).numbers
+    assert after["reason_WITHDRAWN"] == scans
+    assert before["pairs"] - after["pairs"] == scans // 2
+    assert patient in set(Dataset.open(tmp_path / "before").table["patient"])
+    assert patient not in set(Dataset.open(tmp_path / "after").table["patient"])
+    assert patient not in (tmp_path / "after" / "quarantine.json").read_text()
 
 
 def test_bytes_do_not_depend_on_workers_or_repetition(cohorts, tmp_path):

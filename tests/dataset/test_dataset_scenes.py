@@ -102,3 +102,52 @@ def test_masks_of_structures_never_come_with_a_scene(child):
     """f^IR1 of the reference model learns without semantics."""
     batch = SceneSampler([child], settings(), 64, 3).batch(0)
     assert not batch.masks[:, BONE].any()
+
+
+def two_views(child: Components, patches: int, **changes) -> SceneSampler:
+    changes = {"shapes_share": 0.0, "blurred_share": 0.0, "lesions_per_patch": 0.0} | changes
+    return SceneSampler([child], settings(**changes), 64, patches, views=2)
+
+
+def test_the_opposite_view_lies_over_the_view_it_accompanies(child):
+    batch = two_views(child, 60).batch(1)
+    assert batch.opposite.shape == (60, 2, 64, 64)
+    measured = batch.opposite[:, 1].any(axis=(1, 2))
+    assert 0.7 < measured.mean() < 1, "a scan of one view must be known too"
+    assert not batch.opposite[~measured].any()
+    likeness = [
+        np.corrcoef(np.sqrt(seen).ravel(), np.sqrt(opposite[0]).ravel())[0, 1]
+        for seen, opposite in zip(batch.target[measured, 0], batch.opposite[measured], strict=True)
+    ]
+    turned = [
+        np.corrcoef(np.sqrt(seen).ravel(), np.sqrt(opposite[0, :, ::-1]).ravel())[0, 1]
+        for seen, opposite in zip(batch.target[measured, 0], batch.opposite[measured], strict=True)
+    ]
+    assert np.median(likeness) > 0.5
+    assert np.mean(np.array(likeness) > np.array(turned)) > 0.8
+
+
+def test_a_lesion_is_seen_from_both_sides(child):
+    plain, spotted = (
+        two_views(child, 1, lesions_per_patch=number).scene(np.random.default_rng(8)) for number in (0.0, 12.0)
+    )
+    assert (spotted.expected / plain.expected).max() > 1.3
+    assert (spotted.opposite / plain.opposite).max() > 1.3
+
+
+def test_noise_of_both_views_is_independent(child):
+    """Else the network could subtract it."""
+    sampler = two_views(child, 40)
+    batch = sampler.batch(0)
+    generator = np.random.default_rng(np.random.SeedSequence([5, 0]))
+    opposites = np.stack([sampler.scene(generator).opposite for _ in range(40)])
+    expected = np.stack([batch.target[:, 0], opposites]) / batch.k[:, None, None]
+    counts = np.stack([batch.input[:, 0], batch.opposite[:, 0]])
+    measured = (batch.opposite[:, 1] == 1) & (expected > 1).all(axis=0)
+    noise = (counts[:, measured] - expected[:, measured]) / np.sqrt(expected[:, measured])
+    assert noise[1].var() == pytest.approx(1, abs=0.05)
+    assert abs(np.mean(noise[0] * noise[1])) < 4 / np.sqrt(measured.sum())
+
+
+def test_one_view_stays_what_it_was(child):
+    assert SceneSampler([child], settings(), 64, 3).batch(0).opposite is None

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from scintiflow.dicom import deidentification
+from scintiflow.dicom.allowlist import ALLOWED, Words, pruned
 from scintiflow.dicom.deidentification import age_string, deidentified
 from scintiflow.dicom.identity import IdentityKey, load_key
 from scintiflow.dicom.opening import Opened, open_object
@@ -111,6 +112,19 @@ def test_the_profile_alone_would_leak_so_the_byte_scan_must_see_it(tmp_path, mon
     monkeypatch.setattr(deidentification, "pruned", lambda source: by_keyword(getattr(source, "dataset", source)))
     monkeypatch.setattr(deidentification, "encoded", by_pydicom)  # our own writer refuses most of it by itself
     with pytest.raises(Rejection, match=r"DEIDENTIFICATION_FAILED.*an identifier is left"):
+        taken_in(dataset, tmp_path)
+
+
+def test_the_profile_treats_what_a_longer_allow_list_would_let_through(tmp_path, monkeypatch):
+    """Today's list names nothing that Table E.1-1 is about; the day it does, the profile acts on it."""
+    longer = {**ALLOWED, "StationName": Words(frozenset({"GAMMA7"}))}
+    monkeypatch.setattr(deidentification, "pruned", lambda source: pruned(source, longer))
+    dataset = standard_object()
+    dataset.StationName = "GAMMA7"
+    _, anonymous = taken_in(dataset, tmp_path)
+    assert anonymous.get("StationName", "") != "GAMMA7"
+    monkeypatch.setattr(deidentification, "_rules_for", lambda keywords: {})
+    with pytest.raises(Rejection, match="an identifier is left"):
         taken_in(dataset, tmp_path)
 
 

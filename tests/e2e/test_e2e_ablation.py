@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-
-ROOT = Path(__file__).parents[2]
+from projects import lay_out, under_git_and_dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -30,14 +28,7 @@ def scintiflow(project: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ablation")
-    shutil.copy(ROOT / "params.yaml", folder)
-    shutil.copytree(ROOT / "profiles", folder / "profiles")
-    shutil.copy(Path(__file__).with_name("tiny.yaml"), folder / "profiles")
-    (folder / "data" / "truth").mkdir(parents=True)
-    (folder / "data" / "cohorts").mkdir(parents=True)
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    folder = under_git_and_dvc(lay_out(tmp_path_factory.mktemp("ablation")))
     scintiflow(folder, "sample-cohorts", "--profile", "tiny")
     return folder
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,10 +12,10 @@ import pydicom
 import pytest
 import yaml
 from mlflow import MlflowClient
+from projects import lay_out, under_git_and_dvc
 
 from scintiflow.stages.graph import STAGES as STAGE_SPECS
 
-ROOT = Path(__file__).parents[2]
 STAGES = ("Ingest", "Adapt SAM", "Distil", "Train", "Fetch", "Evaluate", "Register", "Restore")
 
 
@@ -62,15 +61,7 @@ def stages_run(said: str) -> list[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project with data and one finished retrain."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "params.yaml", folder)
-    shutil.copy(ROOT / "dvc.yaml", folder)
-    shutil.copytree(ROOT / "profiles", folder / "profiles")
-    shutil.copy(Path(__file__).with_name("tiny.yaml"), folder / "profiles")
-    (folder / "data" / "truth").mkdir(parents=True)
-    (folder / "data" / "cohorts").mkdir(parents=True)
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    folder = under_git_and_dvc(lay_out(tmp_path_factory.mktemp("project"), "dvc.yaml"))
     scintiflow(folder, "sample-cohorts", "--profile", "tiny")
     (folder / "first.log").write_text(scintiflow(folder, "retrain", "--profile", "tiny"))
     return folder

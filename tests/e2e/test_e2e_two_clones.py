@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from mlflow import MlflowClient
+from projects import lay_out
 
 import scintiflow
 from scintiflow.stages.graph import STAGES
@@ -72,13 +73,8 @@ def clones(tmp_path_factory):
     run(place, "git", "init", "-q", "--bare", "-b", "main", "origin")
     run(place, "git", "clone", "-q", "origin", "data-team")
     team = place / "data-team"
-    for name in ("params.yaml", ".gitignore"):
-        shutil.copy(ROOT / name, team)
-    shutil.copytree(ROOT / "profiles", team / "profiles")
-    shutil.copy(Path(__file__).with_name("tiny.yaml"), team / "profiles")
-    (team / "data" / "truth").mkdir(parents=True)
+    lay_out(team, ".gitignore")
     (team / "data" / "truth" / "README.md").write_text("The truth of simulated children; no clinic has one.\n")
-    (team / "data" / "cohorts").mkdir()
     run(team, "dvc", "init", "-q")
     run(team, "dvc", "remote", "add", "-q", "-d", "shared", str(place / "remote"))
     cli(team, "sample-cohorts", "--profile", "tiny")

@@ -12,7 +12,7 @@ from kubeflow_trainer_api.models.trainer_v1alpha1_training_runtime import Traine
 from manifests import KUBERNETES, OVERLAYS, Pod, name_of, names, of_kind, pods, rendered
 
 from scintiflow.params import load_params
-from scintiflow.placement import amount
+from scintiflow.params.placement import amount
 from scintiflow.stages.graph import BY_NAME
 
 ROOT = KUBERNETES.parents[1]

@@ -97,7 +97,6 @@ CAN = {
         ("", "configmaps", "metadata-grpc-configmap"): "get",
         ("", "secrets", "mlpipeline-minio-artifact"): "get",
         ("trainer.kubeflow.org", "trainjobs", "*"): "create get list watch delete",
-        ("trainer.kubeflow.org", "trainingruntimes", "*"): "get",
     },
 }
 
@@ -161,7 +160,6 @@ TALK = [
     (STEP, MLFLOW, 5000),
     (STEP, KUBEFLOW, 8887),
     (STEP, OUTSIDE, 443),
-    (NODE, MLFLOW, 5000),
     (NODE, NODE, 29500),
     (NODE, NODE, 41234),
     (WATCH, MLFLOW, 5000),
@@ -176,6 +174,7 @@ SILENT = [
     (STEP, POSTGRESQL, 5432),
     (STEP, OUTSIDE, 80),
     (STEP, STEP, 22),
+    (NODE, MLFLOW, 5000),
     (NODE, POSTGRESQL, 5432),
     (NODE, OUTSIDE, 443),
     (NODE, STEP, 8080),

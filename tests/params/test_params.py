@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.params import load_params, parse_section
+from scintiflow.params import load_params, load_reference_recipe, parse_section
 from scintiflow.stages.graph import STAGES
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,22 @@ def test_profile_changes_only_what_it_names(tmp_path):
     assert changed.train_cascade.model_copy(update={"steps": base.train_cascade.steps}) == base.train_cascade
     assert changed.train_cascade.sha256() != base.train_cascade.sha256()
     assert changed.ingest.sha256() == base.ingest.sha256()
+
+
+def test_a_reference_recipe_may_lie_over_another(tmp_path):
+    base = load_reference_recipe(ROOT / "reference" / "recipe.yaml")
+    (tmp_path / "base.yaml").write_text((ROOT / "reference" / "recipe.yaml").read_text())
+    path = tmp_path / "more.yaml"
+    path.write_text("over: base.yaml\nscenes: {lesion_weight: 3.0}\ntrain_cascade: {steps: 7, start_from: x}\n")
+    changed = load_reference_recipe(path)
+    assert changed.scenes == base.scenes.model_copy(update={"lesion_weight": 3.0})
+    assert changed.train_cascade == base.train_cascade | {"steps": 7, "start_from": "x"}
+    path.write_text("over: absent.yaml\n")
+    with pytest.raises(ScintiflowError, match=r"absent\.yaml: no such file"):
+        load_reference_recipe(path)
+    path.write_text("over: base.yaml\nscenes: {lesions: 1}\n")
+    with pytest.raises(ScintiflowError, match="lesions"):
+        load_reference_recipe(path)
 
 
 def test_values_cannot_be_changed_afterwards():

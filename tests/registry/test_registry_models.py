@@ -1,40 +1,25 @@
 """A registered model comes back from MLflow by alias and restores exactly as it did before."""
 
-from pathlib import Path
-
 import mlflow
 import numpy as np
 import pytest
-import torch
+from small_cascade import small_cascade
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.params import load_params
 from scintiflow.registry.champion import CHALLENGER, CHAMPION, CHECKPOINT_TAG, fetch_champion, read_champion
 from scintiflow.registry.models import load_by_alias, load_registered, register_model
 from scintiflow.registry.runs import open_client
 from scintiflow.registry.surroundings import TRACKING_URI
 from scintiflow.registry.verdict import Champion
-from scintiflow.restoration.cascade import Cascade
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, save_cascade
+from scintiflow.restoration.model_folder import checkpoint_sha256
+from scintiflow.restoration.restorer import load_restorer
 from scintiflow.stages.champion_restorer import champion_of
 from scintiflow.tracking import SilentTracker
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def cascade(tmp_path):
-    params = load_params(ROOT / "params.yaml", ROOT / "profiles" / "laptop.yaml").train_cascade
-    small = params.model_copy(update={"first": params.first.model_copy(update={"width": 8, "blocks": [1, 1]})})
-    small = small.model_copy(update={"second": small.first})
-    torch.manual_seed(3)
-    network = Cascade(small)
-    for parameter in network.parameters():  # off the zero-initialised head, so that the weights matter
-        torch.nn.init.normal_(parameter, std=0.05)
-    folder = tmp_path / "cascade"
-    folder.mkdir()
-    save_cascade(folder, network, small, "0" * 64)
-    return folder
+    return small_cascade(tmp_path / "cascade")
 
 
 def test_registered_model_restores_as_before(cascade, tmp_path, monkeypatch):

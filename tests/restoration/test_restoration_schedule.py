@@ -6,7 +6,7 @@ from test_restoration_training import HELD_OUT, STUDIES_FOR_TRAINING, assert_equ
 
 from scintiflow.dataset.patches import PatchSampler
 from scintiflow.params import TrainCascadeParams, load_params
-from scintiflow.restoration import training
+from scintiflow.restoration import timekeeper
 from scintiflow.restoration.batches import to_tensors
 from scintiflow.restoration.best import BestSoFar
 from scintiflow.restoration.cascade import Cascade, Examples, first_loss
@@ -16,14 +16,6 @@ from scintiflow.restoration.training import train
 from scintiflow.tracking import SilentTracker
 
 WITHOUT_TEACHER = {"skd_output_weight": 0.0, "skd_feature_weight": 0.0, "scm_weight": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(folder, params: TrainCascadeParams, tracker=None):
@@ -39,7 +31,7 @@ def scripted(monkeypatch, values: list[float]) -> None:
             raise InterruptedError
         return {"first": remaining.pop(0), "second": 0.0}
 
-    monkeypatch.setattr(training, "validate", validate)
+    monkeypatch.setattr(timekeeper, "validate", validate)
 
 
 def test_training_stops_when_patience_ends_and_keeps_the_best_weights(tmp_path, monkeypatch):

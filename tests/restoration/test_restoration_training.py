@@ -15,23 +15,16 @@ from scintiflow.dataset.study import Pair, save_pair
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json
 from scintiflow.params import TrainCascadeParams, changed
-from scintiflow.restoration import training
+from scintiflow.restoration import timekeeper
 from scintiflow.restoration.batches import SteppedBatches, batch_loader, to_tensors
 from scintiflow.restoration.cascade import Cascade, Examples, first_loss
+from scintiflow.restoration.model_folder import checkpoint_sha256
 from scintiflow.restoration.module import CascadeTraining, learning_rate
-from scintiflow.restoration.restorer import checkpoint_sha256, load_network, load_restorer, starting_weights
+from scintiflow.restoration.restorer import load_network, load_restorer, starting_weights
 from scintiflow.restoration.training import train
 from scintiflow.restoration.validation import corrected_error, thinned_views
 from scintiflow.stages import train_cascade
 from scintiflow.tracking import SilentTracker
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def recipe(**changes) -> TrainCascadeParams:
@@ -113,9 +106,9 @@ def test_zero_weights_give_exactly_the_first_network_trained_alone(tmp_path):
 
 
 def test_distillation_changes_the_first_network_once_the_teacher_is_better(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "validate", lambda *_: {"first": 30.0, "second": 31.0})
+    monkeypatch.setattr(timekeeper, "validate", lambda *_: {"first": 30.0, "second": 31.0})
     taught = trained(tmp_path / "a", recipe())
-    monkeypatch.setattr(training, "validate", lambda *_: {"first": 30.0, "second": 29.0})
+    monkeypatch.setattr(timekeeper, "validate", lambda *_: {"first": 30.0, "second": 29.0})
     untaught = trained(tmp_path / "b", recipe())
     plain = trained(tmp_path / "c", recipe(skd_output_weight=0.0, skd_feature_weight=0.0, scm_weight=0.0))
     assert_equal_weights(untaught.cascade.first, plain.cascade.first)  # a worse teacher is not listened to
@@ -167,11 +160,15 @@ def test_the_order_of_batches_does_not_depend_on_workers():
     assert all(torch.equal(*pair) for pair in zip(alone, shared, strict=True))
 
 
-def test_devices_share_the_batches():
-    sampler = PatchSampler(STUDIES_FOR_TRAINING, patch_pixels=32, patches=1, thinned_share=0.5, seed=1)
-    first, second = (list(SteppedBatches(sampler, 0, 2, rank, devices=2)) for rank in (0, 1))
-    np.testing.assert_array_equal(second[1]["input"].numpy(), sampler.batch(3).input)
-    assert not torch.equal(first[0]["input"], second[0]["input"])
+def test_processes_share_each_batch():
+    sampler = PatchSampler(STUDIES_FOR_TRAINING, patch_pixels=32, patches=5, thinned_share=0.5, seed=1)
+    shares = [list(SteppedBatches(sampler, 3, 5, rank, processes=2)) for rank in (0, 1)]
+    for step, (first, second) in enumerate(zip(*shares, strict=True), start=3):
+        whole = to_tensors(sampler.batch(step))
+        assert first.keys() == second.keys() == whole.keys()
+        for name, values in whole.items():
+            assert torch.equal(first[name], values[[0, 2, 4]])
+            assert torch.equal(second[name], values[[1, 3]])
 
 
 def test_the_schedule_warms_up_and_cools_down():
@@ -315,6 +312,18 @@ def test_weights_of_another_network_or_another_hash_are_refused(stage_run):
         starting_weights(recipe(**first_of(cascade) | {"first": {"width": 4, "blocks": [1]}}, **given))
     with pytest.raises(ScintiflowError, match="holds weights with SHA-256"):
         starting_weights(recipe(**given | {"start_from_sha256": "0" * 64}))
+
+
+def test_two_views_start_from_one_and_do_not_look_at_the_other_at_first(stage_run):
+    cascade, _ = stage_run
+    given = {"start_from": str(cascade), "start_from_sha256": checkpoint_sha256(cascade), "views": 2}
+    params = recipe(**first_of(cascade), **given)
+    network = Cascade(params).first
+    network.load_state_dict(starting_weights(params))
+    one = load_network(cascade).first
+    counts, k = torch.poisson(torch.full((1, 1, 48, 40), 4.0)), torch.tensor([2.0])
+    opposite = torch.stack([torch.poisson(torch.full((48, 40), 9.0)), torch.ones(48, 40)])[None]
+    torch.testing.assert_close(network(counts, k, opposite).counts, one(counts, k).counts)
 
 
 def first_of(cascade) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 from kfp import compiler
 
 from scintiflow.cluster.pins import Pin, pin_cohorts, pins_sha256, used_cohorts
+from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree, whole_file
 from scintiflow.params import Params
 from scintiflow.registry.runs import registry_identity
@@ -16,9 +17,27 @@ def compile_retrain(target: Path, params: Params) -> None:
     """Write the retrain pipeline, placed as `params` say, as IR YAML, whole or not at all."""
     from pipelines.retrain import retrain_pipeline
 
+    _check_devices(params)
     pipeline = retrain_pipeline(params.placement, params.tracking.experiment)
     with whole_file(target) as partial:
         compiler.Compiler().compile(pipeline, str(partial))
+
+
+def _check_devices(params: Params) -> None:
+    """Training uses the GPUs that its place gives it, all of them; on several nodes the step itself only waits."""
+    training, place = params.train_cascade, params.placement.train_cascade
+    if training.nodes > 1 and place.gpus:
+        raise ScintiflowError(
+            f"would hold {place.gpus} GPU(s) while it waits for its {training.nodes} nodes",
+            where="placement.train_cascade.gpus",
+            remedy="Set it to 0; the TrainingRuntime in infra/kubernetes says what each node has",
+        )
+    if training.nodes == 1 and place.gpus not in (0, training.devices):
+        raise ScintiflowError(
+            f"is {place.gpus}, and train_cascade.devices is {training.devices}",
+            where="placement.train_cascade.gpus",
+            remedy="Give one GPU for each device",
+        )
 
 
 def retrain_arguments(

@@ -7,6 +7,8 @@ from pathlib import Path
 from scintiflow.cluster.costs import Total
 from scintiflow.cluster.pins import Pin
 from scintiflow.cluster.source_tree import TreeState
+from scintiflow.cohorts.versions import COHORTS, cohort_record
+from scintiflow.cohorts.withdrawals import withdrawn_patients
 from scintiflow.params import Params
 from scintiflow.stages.graph import SOURCES
 
@@ -36,7 +38,12 @@ def find_obstacles(
 ) -> tuple[Obstacle, ...]:
     """What stands in the way of a retrain; what `allow_dirty` waives is left out."""
     unversioned = () if allow_dirty else _unversioned(pins, tree)
-    return (*_missing(params, root, pins), *unversioned, *_too_large(total, free_bytes))
+    return (
+        *_missing(params, root, pins),
+        *_withdrawn(root, pins),
+        *unversioned,
+        *_too_large(total, free_bytes),
+    )
 
 
 def _missing(params: Params, root: Path, pins: tuple[Pin, ...]) -> Iterator[Obstacle]:
@@ -61,6 +68,20 @@ def _missing(params: Params, root: Path, pins: tuple[Pin, ...]) -> Iterator[Obst
     for key, path in weights.items():
         if path and not (root / path).is_file():
             yield Obstacle(key, f"{path} is not there", "Get the weights (docs/how-to/weights.md) or empty the key")
+
+
+def _withdrawn(root: Path, pins: tuple[Pin, ...]) -> Iterator[Obstacle]:
+    """A cohort that was versioned before a withdrawal, or without knowledge of it, must not be trained on."""
+    withdrawn = withdrawn_patients(root / COHORTS)
+    for pin in pins:
+        entries = cohort_record(root, pin.name).entries if withdrawn and pin.is_here else ()
+        held = {entry.scan.patient for entry in entries if entry.scan is not None} & withdrawn
+        if held:
+            yield Obstacle(
+                f"data/cohorts/{pin.name}",
+                f"holds {len(held)} patients whose data were withdrawn: {', '.join(sorted(held)[:PATHS_NAMED])}",
+                "Run `scintiflow cohort withdraw` for each of them again, then commit",
+            )
 
 
 def _unversioned(pins: tuple[Pin, ...], tree: TreeState) -> Iterator[Obstacle]:

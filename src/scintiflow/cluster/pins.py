@@ -10,6 +10,7 @@ from scintiflow.cluster.source_tree import differs_from_commit
 from scintiflow.cohorts.ledger import LEDGER
 from scintiflow.cohorts.versioning import modified_folders
 from scintiflow.cohorts.versions import COHORTS, POINTER, cohort_record, cohort_versions
+from scintiflow.dataset.picture_files import is_picture_delivery
 from scintiflow.files import sha256_tree
 from scintiflow.params import Params
 
@@ -51,7 +52,7 @@ def pin_cohorts(names: Iterable[str], project: Path) -> tuple[Pin, ...]:
     pins = []
     for name in wanted:
         folder = project / COHORTS / name
-        is_here = (folder / LEDGER).is_file()
+        is_here = (folder / LEDGER).is_file() or is_picture_delivery(folder)
         if name in tracked and name not in altered:
             pins.append(Pin(name, f"{DVC}{tracked[name].md5}", is_here, _not_accepted(project, name, is_here)))
         elif is_here:
@@ -71,6 +72,6 @@ def pins_sha256(pins: Iterable[Pin]) -> str:
 def _not_accepted(project: Path, name: str, is_here: bool) -> str:
     if not differs_from_commit(project, COHORTS / f"{name}{POINTER}"):
         return ""
-    if is_here and cohort_record(project, name).key_is_public:
+    if is_here and not is_picture_delivery(project / COHORTS / name) and cohort_record(project, name).key_is_public:
         return ""
     return "is not accepted: its .dvc file is not committed"

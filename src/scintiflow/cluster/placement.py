@@ -6,7 +6,7 @@ these two travel as Kueue's labels; on a cluster without Kueue they are labels a
 
 from kfp import dsl, kubernetes
 
-from scintiflow.placement import PlacementParams, StepPlacement
+from scintiflow.params.placement import PlacementParams, StepPlacement
 from scintiflow.registry.surroundings import EXPERIMENT, PIPELINE_RUN
 from scintiflow.stages.graph import TITLES
 

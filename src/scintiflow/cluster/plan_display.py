@@ -46,6 +46,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "work_key": plan.work_key,
         "champion": plan.champion and {"name": plan.champion.name, "version": plan.champion.version},
         "done_by": plan.finished and {"run_id": plan.finished.run_id, "name": plan.finished.name},
+        "drift": plan.drift and {**vars(plan.drift), "features": list(plan.drift.features)},
         "obstacles": [
             {"where": found.where, "reason": found.reason, "remedy": found.remedy} for found in plan.obstacles
         ],
@@ -84,6 +85,8 @@ def _stage_as_json(stage: StagePlan) -> dict[str, Any]:
 
 
 def _first_lines(plan: Plan) -> Iterator[str]:
+    if plan.drift is not None:
+        yield f"Reason: {plan.drift}."
     if plan.verdict == NOTHING and plan.finished is not None:
         yield f"Run {plan.finished.name} ({plan.finished.run_id}) did exactly this work."
         if plan.to_run:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scintiflow.cluster.changes import (
@@ -17,6 +17,7 @@ from scintiflow.cluster.changes import (
 )
 from scintiflow.cluster.compilation import retrain_arguments
 from scintiflow.cluster.costs import Cost, Total, stage_cost, total_cost
+from scintiflow.cluster.drift_reason import DriftReason, drift_reason
 from scintiflow.cluster.local_cache import cached_stages
 from scintiflow.cluster.obstacles import Obstacle, find_obstacles
 from scintiflow.cluster.pins import Pin, pin_cohorts, used_cohorts
@@ -54,6 +55,7 @@ class Plan:
         done: attempts at exactly this work, in this registry.
         work_key: hash of cohorts, truth, parameters and code: the identity of the work.
         arguments: of the pipeline.
+        drift: why the champion no longer fits the scans that it restores.
     """
 
     champion: ModelRecord | None
@@ -69,6 +71,7 @@ class Plan:
     free_bytes: int
     work_key: str
     arguments: dict[str, str]
+    drift: DriftReason | None = None
 
     @property
     def to_run(self) -> tuple[str, ...]:
@@ -80,9 +83,14 @@ class Plan:
         return next((attempt for attempt in reversed(self.done) if attempt.status == "FINISHED"), None)
 
     @property
+    def is_done(self) -> bool:
+        """Nothing has changed since the last run of this work."""
+        return not self.to_run or self.finished is not None
+
+    @property
     def verdict(self) -> str:
-        if not self.to_run or self.finished is not None:
-            return NOTHING
+        if self.is_done:
+            return NOTHING if self.drift is None else CANNOT
         return CANNOT if self.obstacles else NEEDED
 
     @property
@@ -124,7 +132,7 @@ def make_plan(params: Params, root: Path, again: tuple[str, ...] = (), allow_dir
     total = total_cost([stage.cost for stage in stages if stage.runs], history)
     tree = tree_state(root)
     free_bytes = shutil.disk_usage(root).free
-    return Plan(
+    plan = Plan(
         champion=champion,
         cohorts=changed_cohorts(_cohorts(lineage), pins) if champion else (),
         params=changed_params(params, lineage),
@@ -138,7 +146,11 @@ def make_plan(params: Params, root: Path, again: tuple[str, ...] = (), allow_dir
         free_bytes=free_bytes,
         work_key=key,
         arguments=arguments,
+        drift=drift_reason(params.watch, champion),
     )
+    if plan.drift is None or not plan.is_done:
+        return plan
+    return replace(plan, obstacles=(*plan.obstacles, plan.drift.obstacle()))
 
 
 def work_key(params: Params, arguments: dict[str, str]) -> str:

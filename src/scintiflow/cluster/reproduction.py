@@ -25,7 +25,7 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, sha256_tree
 from scintiflow.registry.lineage import PREFIX, History, ModelRecord, StageRecord, download, recipe_of, tagged
 from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, TRACKING_URI, Surroundings
-from scintiflow.stages.door import CHECKPOINTS
+from scintiflow.stages.checkpoints import CHECKPOINTS
 from scintiflow.stages.graph import SOURCES
 
 LOCK = "requirements.lock"

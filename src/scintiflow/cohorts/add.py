@@ -53,6 +53,7 @@ def add_cohort(
     protocol: Protocol,
     key: IdentityKey,
     cohorts: Path,
+    withdrawn: frozenset[str] = frozenset(),
     dry_run: bool = False,
     workers: int | None = None,
 ) -> CohortReport:
@@ -60,13 +61,22 @@ def add_cohort(
 
     Adding the same export again changes nothing; adding another one leaves what is there as it is, except
     that a scan may find its partner. Files that are quarantined or ignored are recorded, never copied.
+    Patients whose data were withdrawn stay out: those on the list in `cohorts`, and those of `withdrawn`, by
+    pseudonym.
 
     Raises ScintiflowError, before any file is read, if the folders are wrong, the cohort was made with
     another key, or another run holds the lock.
     """
     _check_export(export, cohorts / name)
     return update_cohort(
-        walk(export), name, protocol=protocol, key=key, cohorts=cohorts, dry_run=dry_run, workers=workers
+        walk(export),
+        name,
+        protocol=protocol,
+        key=key,
+        cohorts=cohorts,
+        withdrawn=withdrawn,
+        dry_run=dry_run,
+        workers=workers,
     )
 
 
@@ -77,6 +87,7 @@ def update_cohort(
     protocol: Protocol,
     key: IdentityKey,
     cohorts: Path,
+    withdrawn: frozenset[str] = frozenset(),
     decide: Callable[[Ledger | None], tuple[Override, ...]] = lambda before: (),
     dry_run: bool = False,
     workers: int | None = None,
@@ -93,14 +104,15 @@ def update_cohort(
         _check_key(before, key, folder)
         overrides = _without_repetition([*(before.overrides if before else ()), *decide(before)])
         codes = overruled_codes(overrides)
-        earlier = before.entries if before else ()
+        withdrawn |= withdrawn_patients(cohorts)
+        earlier = without_withdrawn(before.entries, withdrawn) if before else []
         mended = {override.sha256 for override in overrides if override.mended_sha256}
         known = Earlier(folder, _settled_alone(earlier, {*codes, *mended}))
         entries, staged, locations, intact = _taken_in(
             [Job(path, codes) for path in paths], key, staging, workers, dry_run, known
         )
         entries = _still_joined(join_views(entries, staged, key, staging, mended, workers), earlier)
-        entries = without_withdrawn(entries, withdrawn_patients(cohorts))
+        entries = without_withdrawn(entries, withdrawn)
         fresh = {entry.sha256 for entry in entries}
         ledger = Ledger(
             name=name,

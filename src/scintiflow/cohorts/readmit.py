@@ -33,6 +33,7 @@ def readmit(
     protocol: Protocol,
     key: IdentityKey,
     cohorts: Path,
+    withdrawn: frozenset[str] = frozenset(),
 ) -> CohortReport:
     """Bring files that were set aside back into the cohort `cohorts`/`name`.
 
@@ -43,6 +44,7 @@ def readmit(
         reason: why.
         mends: SHA-256 (or its beginning) of the quarantined file that the mended one replaces.
         on: the day of the decision.
+        withdrawn: pseudonyms of patients who stay out, beside those on the list in `cohorts`.
 
     Raises ScintiflowError if a file is not in quarantine, its code may not be overruled, or nobody and no
     reason is named.
@@ -62,7 +64,9 @@ def readmit(
             for entry, new in decided(ledger)
         )
 
-    return update_cohort(files, name, protocol=protocol, key=key, cohorts=cohorts, decide=decide, workers=1)
+    return update_cohort(
+        files, name, protocol=protocol, key=key, cohorts=cohorts, withdrawn=withdrawn, decide=decide, workers=1
+    )
 
 
 Decision = Callable[[Ledger], list[tuple[Entry, str]]]

@@ -12,6 +12,7 @@ import yaml
 
 from scintiflow.cohorts.ledger import LEDGER, Ledger, parse_ledger
 from scintiflow.cohorts.versioning import modified_folders, tracked_bytes
+from scintiflow.cohorts.withdrawals import LIST, Withdrawal, parse_withdrawals, read_withdrawals
 from scintiflow.errors import ScintiflowError
 
 COHORTS = Path("data/cohorts")
@@ -83,6 +84,15 @@ def cohort_record(project: Path, name: str, revision: str | None = None) -> Ledg
         cohort_version(project, name, revision)
         content = tracked_bytes(project, revision, path)
     return parse_ledger(content, f"{revision}:{path.as_posix()}" if revision else path)
+
+
+def withdrawals_at(project: Path, revision: str | None) -> tuple[Withdrawal, ...]:
+    """The list of withdrawn patients at a git revision (None: the working tree); () where there is none."""
+    if revision is None:
+        return read_withdrawals(project / COHORTS)
+    if (COHORTS / LIST).as_posix() not in files_at(project, revision, COHORTS):
+        return ()
+    return parse_withdrawals(file_at(project, revision, COHORTS / LIST), f"{revision}:{COHORTS / LIST}")
 
 
 def versions_over_time(project: Path) -> list[tuple[str, CohortVersion]]:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import Entry
-from scintiflow.cohorts.versions import COHORTS, file_at, files_at
 from scintiflow.dicom.reasons import Reason
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import write_json
@@ -33,18 +32,9 @@ def read_withdrawals(cohorts: Path) -> tuple[Withdrawal, ...]:
     if not path.exists():
         return ()
     try:
-        return _parsed(path.read_text(encoding="utf-8"), path)
+        return parse_withdrawals(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise _unreadable(path) from error
-
-
-def withdrawals_at(project: Path, revision: str | None) -> tuple[Withdrawal, ...]:
-    """The list at a git revision (None: the working tree); () where there is none."""
-    if revision is None:
-        return read_withdrawals(project / COHORTS)
-    if (COHORTS / LIST).as_posix() not in files_at(project, revision, COHORTS):
-        return ()
-    return _parsed(file_at(project, revision, COHORTS / LIST), f"{revision}:{COHORTS / LIST}")
 
 
 def withdrawn_patients(cohorts: Path) -> frozenset[str]:
@@ -69,7 +59,8 @@ def without_withdrawn(entries: Iterable[Entry], patients: frozenset[str]) -> lis
     ]
 
 
-def _parsed(text: str, where: str | Path) -> tuple[Withdrawal, ...]:
+def parse_withdrawals(text: str, where: str | Path) -> tuple[Withdrawal, ...]:
+    """The list in the text of a withdrawn.json. Raises ScintiflowError that names `where` if it is none."""
     try:
         return tuple(Withdrawal(**values) for values in json.loads(text))
     except (TypeError, ValueError):

@@ -9,9 +9,9 @@ from scintiflow.cohorts.withdraw import Withdrawn
 
 
 def path_lines(report: CohortReport) -> Iterator[str]:
-    """Where the files lie that were set aside. Paths may name patients: for the hospital's screen alone."""
+    """Where the files lie that are in no pair. Paths may name patients: for the hospital's screen alone."""
     for entry in report.ledger.entries:
-        if entry.code and not entry.is_kept:
+        if entry.code:
             for path in report.locations.get(entry.sha256, []):
                 yield f"  {entry.code}  {entry.sha256[:12] or '-'}  {shown_path(path)}"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
@@ -62,9 +62,13 @@ class _Worker(Generic[T]):
         self.deadline = now + missing
         return missing <= 0
 
+    @cached_property
+    def _usage(self) -> psutil.Process:
+        return psutil.Process(self.process.pid)
+
     def _processor_seconds(self) -> float:
         try:
-            times = psutil.Process(self.process.pid).cpu_times()
+            times = self._usage.cpu_times()
         except psutil.Error:  # it is dead, which is noticed elsewhere
             return 0.0
         return float(times.user + times.system)

@@ -21,18 +21,28 @@ def add(
     dry_run: Annotated[bool, typer.Option(help="Show the outcome of every file, write nothing.")] = False,
     no_dvc: Annotated[bool, typer.Option(help="Print the DVC steps instead of doing them.")] = False,
     show_paths: Annotated[
-        bool, typer.Option(help="List where quarantined files lie; paths may name patients.")
+        bool, typer.Option(help="List where files lie that are in no pair; paths may name patients.")
     ] = False,
 ) -> None:
     """Check, de-identify and pair an export; quarantine what cannot be used, with reasons."""
     from scintiflow.cohorts.add import add_cohort
     from scintiflow.cohorts.tracking import track_cohort, tracking_steps
+    from scintiflow.cohorts.versions import COHORTS
+    from scintiflow.cohorts.withdrawals import withdrawn_patients
     from scintiflow.cohorts.wording import path_lines, report_lines
     from scintiflow.dicom.identity import load_key
 
     recipe = load_recipe(params, profile)
     key = load_key(key_file)
-    report = add_cohort(export, name, protocol=recipe.ingest.protocol, key=key, cohorts=out, dry_run=dry_run)
+    report = add_cohort(
+        export,
+        name,
+        protocol=recipe.ingest.protocol,
+        key=key,
+        cohorts=out,
+        withdrawn=withdrawn_patients(COHORTS),  # the project's list holds wherever the cohort goes
+        dry_run=dry_run,
+    )
     for line in [*report_lines(report), *(path_lines(report) if show_paths else ())]:
         typer.echo(line)
     if dry_run:
@@ -77,6 +87,8 @@ def readmit(
 
     from scintiflow.cohorts.readmit import readmit
     from scintiflow.cohorts.tracking import tracking_steps
+    from scintiflow.cohorts.versions import COHORTS
+    from scintiflow.cohorts.withdrawals import withdrawn_patients
     from scintiflow.cohorts.wording import report_lines
     from scintiflow.dicom.identity import load_key
 
@@ -91,6 +103,7 @@ def readmit(
         protocol=protocol,
         key=key,
         cohorts=out,
+        withdrawn=withdrawn_patients(COHORTS),
     )
     for line in report_lines(report):
         typer.echo(line)

@@ -1,5 +1,6 @@
 """`scintiflow models ...`: the registry."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -82,3 +83,15 @@ def history(model: Model = "scintiflow") -> None:
     if found:
         raise typer.Exit(1)
     typer.echo(f"{len(log.entries)} decisions; the chain of hashes is whole, and the alias agrees with it.")
+
+
+@group.command("export")
+def export(
+    folder: Annotated[
+        Path, typer.Argument(help="A trained cascade: build/cascade, reference, a downloaded version.")
+    ],
+) -> None:
+    """Write f^IR1 as an ONNX graph beside its weights, so that it restores without torch."""
+    from scintiflow.restoration.onnx_graph import export_graph
+
+    typer.echo(f"{export_graph(folder)}: registered models have it already")

@@ -23,3 +23,22 @@ def train(
 
     numbers = train_reference(load_reference_recipe(recipe), load_recipe(params, ""), folder, SilentTracker())
     typer.echo(f"{folder / 'model'}: " + ", ".join(f"{name} {value:.2f}" for name, value in numbers.items()))
+    typer.echo(
+        f"next: scintiflow models export {folder / 'model'}; scintiflow reference calibrate {folder / 'model'}"
+    )
+
+
+@group.command()
+def calibrate(
+    folder: Annotated[Path, typer.Argument(help="The model's folder.")] = Path("reference"),
+    recipe: Annotated[Path, typer.Option(help="What it was trained on.")] = Path("reference/recipe.yaml"),
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Find out from held-out simulated children when its restorations contradict their counts."""
+    from scintiflow.params import load_reference_recipe
+    from scintiflow.stages.reference_calibration import calibrate_reference
+
+    found = calibrate_reference(load_reference_recipe(recipe), load_recipe(params, ""), folder)
+    typer.echo(
+        f"{found.scans} scans of {found.of}: " + ", ".join(f"{k} {v:.3f}" for k, v in vars(found.limits).items())
+    )

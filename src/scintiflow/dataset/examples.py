@@ -15,6 +15,7 @@ import numpy as np
 from scintiflow.dataset.augmentation import binned, binned_masks, kept_share
 from scintiflow.dataset.opposite import mirror_sum, opposite_window
 from scintiflow.dataset.thinning import thinned_pair
+from scintiflow.modality import BONE_SCAN, Modality
 
 Window = tuple[slice, slice]
 
@@ -29,6 +30,7 @@ class Study:
         k: expected standard / rapid count ratio.
         shifts: for each view (rows, columns) in whole pixels; standard(r + rows, c + columns)
             shows what rapid(r, c) shows.
+        modality: pixels that are no counts (see `Modality.is_counted`) must not be thinned.
     """
 
     rapid: np.ndarray
@@ -36,6 +38,7 @@ class Study:
     masks: np.ndarray
     k: float
     shifts: tuple[tuple[int, int], ...]
+    modality: Modality = BONE_SCAN
 
     def overlap(self, view: int) -> tuple[slice, slice, slice, slice]:
         """Rows and columns of the rapid scan, then of the standard scan, where both were measured."""

@@ -15,6 +15,7 @@ import pandas as pd
 from scintiflow.dataset.study import Pair, load_pair
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, whole_file
+from scintiflow.modality import BONE_SCAN, MODALITIES, Modality
 
 MANIFEST = "manifest.parquet"
 STUDIES = "studies"
@@ -25,6 +26,7 @@ COLUMNS = {
     "patient": "string",  # pseudonym of the patient
     "cohort": "string",
     "split": "string",  # train, validation or test
+    "modality": "string",  # see scintiflow.modality
     "age_years": "float64",  # NaN if unknown
     "scanner": "string",  # manufacturer and model from a fixed vocabulary
     "spacing_mm": "float64",
@@ -53,7 +55,8 @@ COLUMNS = {
 
 
 def save_manifest(folder: Path, rows: list[dict]) -> None:
-    """Write `rows`, sorted by patient and study, to `folder`/manifest.parquet."""
+    """Write `rows` to `folder`/manifest.parquet, sorted by patient and study; bone scans unless they say."""
+    rows = [row | {"modality": row.get("modality") or BONE_SCAN.name} for row in rows]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     table = table.sort_values(["patient", "study"], ignore_index=True)
     with whole_file(folder / MANIFEST) as partial:
@@ -80,6 +83,11 @@ class Dataset:
             )
         return cls(folder, table)
 
+    @property
+    def modality(self) -> Modality:
+        """What all its studies show; ingest takes one source."""
+        return modality_of(self.table.iloc[0])
+
     def rows(self, split: str) -> Iterator[pd.Series]:
         """Manifest rows of one split, in the manifest's order."""
         for _, row in self.table[self.table["split"] == split].iterrows():
@@ -102,7 +110,15 @@ def patient_record(dataset: Dataset) -> dict[str, Any]:
     return {"manifest_sha256": sha256_file(dataset.folder / MANIFEST), "patients": patients}
 
 
+def modality_of(row: pd.Series) -> Modality:
+    """What a study of the manifest shows."""
+    return MODALITIES[row["modality"]]
+
+
 def shift_pixels(row: pd.Series, view: int) -> tuple[int, int]:
-    """Whole-pixel (rows, columns) by which the standard scan's content lies off the rapid scan's."""
-    name = ("anterior", "posterior")[view]
+    """Whole-pixel (rows, columns) by which the standard scan's content lies off the rapid scan's.
+
+    All planes of a picture lie at one place, which stands in both views' columns.
+    """
+    name = "anterior" if view == 0 else "posterior"
     return round(row[f"row_shift_{name}"]), round(row[f"column_shift_{name}"])

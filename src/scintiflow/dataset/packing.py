@@ -12,12 +12,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from scintiflow import progress
 from scintiflow.cohorts.ledger import Entry, Ledger, read_ledger
+from scintiflow.cohorts.withdrawals import withdrawn_patients
 from scintiflow.dataset.manifest import STUDIES, save_manifest
 from scintiflow.dataset.registration import Registration, register_pair
 from scintiflow.dataset.split import check_split_sizes, patients_per_split, split_of
@@ -71,13 +72,18 @@ def pack_cohorts(
 ) -> PackingReport:
     """Pair and pack the scans of `cohorts` (folders written by `add_cohort`) into the folder `dataset`.
 
+    Patients on the list of the withdrawn beside a cohort are left out, even where the cohort still holds them.
+
     Raises ScintiflowError if a folder is not a cohort, an object was altered since it was added, or a split
     has fewer patients than the parameters ask for.
     """
     ledgers = [(folder, read_ledger(folder)) for folder in cohorts]
     workers = workers or os.cpu_count() or 1
-    to_read = [item for folder, ledger in ledgers for item in _objects(folder, ledger)]
+    withdrawn = frozenset(patient for folder in cohorts for patient in withdrawn_patients(folder.parent))
+    items = [item for folder, ledger in ledgers for item in _objects(folder, ledger)]
+    to_read = [item for item in items if _patient(item) not in withdrawn]
     objects = _without_copies(list(_mapped(_read, to_read, workers, "reading cohorts")))
+    objects += [_withheld(item) for item in items if _patient(item) in withdrawn]
     of_scan = {found.scan.instance_uid: found for found in objects if found.scan is not None and not found.reason}
     overruled = {uid: reasons for _, ledger in ledgers for uid, reasons in ledger.overruled_scans.items()}
     pairing = pair_scans([found.scan for found in of_scan.values() if found.scan], params.protocol, overruled)
@@ -110,18 +116,36 @@ def study_name(pair: ScanPair) -> str:
     return f"S-{digest[:16]}"
 
 
-def _objects(folder: Path, ledger: Ledger) -> list[tuple[Path, str, str, Entry | None]]:
+_Item: TypeAlias = "tuple[Path, str, str, Entry | None]"
+
+
+def _objects(folder: Path, ledger: Ledger) -> list[_Item]:
     """(path, path inside the cohort, cohort, entry or None where the cohort does not know the file)."""
     known = {entry.path: entry for entry in ledger.entries if entry.is_kept and entry.path}
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix == ".dcm"}
     return [(folder / path, path, ledger.name, known.get(path)) for path in sorted(present | set(known))]
 
 
-def _read(item: tuple[Path, str, str, Entry | None]) -> _Object:
+def _patient(item: _Item) -> str:
+    """Pseudonym; '' where the cohort does not know the file."""
+    entry = item[3]
+    return entry.scan.patient if entry is not None and entry.scan is not None else ""
+
+
+def _withheld(item: _Item) -> _Object:
+    """An object of a withdrawn patient; its path would name the patient."""
+    path, shown, cohort, _ = item
+    return _Object(cohort, path, _hidden("withdrawn", shown), (), reason=Reason.WITHDRAWN.name)
+
+
+def _hidden(what: str, path: str) -> str:
+    return f"{what}-{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+
+
+def _read(item: _Item) -> _Object:
     path, shown, cohort, entry = item
     if entry is None:  # its name may be a patient's: only a hash of it is shown
-        hidden = f"unknown-{hashlib.sha256(shown.encode()).hexdigest()[:16]}"
-        return _Object(cohort, path, hidden, (), reason=Reason.NOT_DEIDENTIFIED.name)
+        return _Object(cohort, path, _hidden("unknown", shown), (), reason=Reason.NOT_DEIDENTIFIED.name)
     if not path.is_file() or sha256_file(path) != entry.object_sha256:
         raise ScintiflowError(
             "is missing or was altered since it was added",

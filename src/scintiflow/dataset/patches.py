@@ -5,7 +5,7 @@ step n sees what the uninterrupted run saw, and workers may share the work.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from scintiflow.dataset.augmentation import draw_binning, draw_count_share
 from scintiflow.dataset.examples import Example, Study, Thinning, aligned_pair, cut, left_to_right, thinned_window
-from scintiflow.dataset.manifest import Dataset, shift_pixels
+from scintiflow.dataset.manifest import Dataset, modality_of, shift_pixels
 from scintiflow.dataset.priors import load_prior
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import AugmentationParams
@@ -67,7 +67,7 @@ def load_study(dataset: Dataset, priors: Path, row: pd.Series, masks_from: MaskS
             remedy="Run the distil_priors stage again",
         )
     shifts = tuple(shift_pixels(row, view) for view in range(len(pair.rapid)))
-    study = Study(pair.rapid, pair.standard, masks, float(row["count_ratio"]), shifts)
+    study = Study(pair.rapid, pair.standard, masks, float(row["count_ratio"]), shifts, modality_of(row))
     return study if masks_from == "standard" else _with_moved_masks(study)
 
 
@@ -86,6 +86,8 @@ class PatchSampler:
         views: int = 1,
     ) -> None:
         """`views` 2 adds the mirrored opposite view; no augmentation leaves counts, speeds and pixels as they are."""
+        if thinned_share > 0:
+            _refuse_uncounted(studies)
         self._studies, self._patches = studies, patches
         self._thinned_share, self._seed, self._views = thinned_share, seed, views
         self._augmentation = augmentation or AugmentationParams()
@@ -150,13 +152,22 @@ class PatchSampler:
         return divmod(pixel, columns)
 
 
+def _refuse_uncounted(studies: Sequence[Study]) -> None:
+    if not all(study.modality.is_counted for study in studies):
+        raise ScintiflowError(
+            "must be 0: levels of a picture are no counts, and thinning them would make no poorer picture",
+            where="train_cascade.thinned_share",
+            remedy="Set it to 0, as profiles/endoscopy.yaml does",
+        )
+
+
 def _with_moved_masks(study: Study) -> Study:
     """The study with masks, given in the frame of its rapid scan, in the frame of its standard scan."""
     masks = np.zeros_like(study.masks)
     for view in range(len(study.rapid)):
         rapid_rows, rapid_columns, rows, columns = study.overlap(view)
         masks[:, view, rows, columns] = study.masks[:, view, rapid_rows, rapid_columns]
-    return Study(study.rapid, study.standard, masks, study.k, study.shifts)
+    return replace(study, masks=masks)
 
 
 def _stacked(opposites: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -8,11 +8,12 @@ children have one, and it carries no noise, so that few steps teach much. Our de
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from scintiflow.dataset.patches import Batch
+from scintiflow.dataset.patches import OPPOSITE_LEFT_OUT, Batch
 from scintiflow.params import ScenesParams
 from scintiflow.phantom.components import Components
 from scintiflow.structures import BLADDER, BODY, BONE, INJECTION_SITE, KIDNEYS, STRUCTURES
@@ -38,14 +39,32 @@ NOMINAL_SHARE, NOMINAL_ACCELERATION = 0.5, (1.7, 2.3)
 BODY_FROM_COUNTS = 0.1  # of shapes: where more is expected, it is weighed like a body
 LARGEST_EXPECTED = 60000.0
 LEVEL_OF_SHAPES = (0.5, 25.0)  # counts per pixel
+OPPOSITE_LESION = (0.2, 5.0)  # how much brighter a lesion is in the opposite view: it lies nearer to one head
+OPPOSITE_SHIFT_PIXELS = 0.7  # standard deviation, of what is left when the mirror is measured
+OPPOSITE_ASTRAY_SHARE = 0.04  # of patches: heads that are set off against each other, and nobody knows
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Expected counts of a standard scan, what each pixel weighs in the loss, and what the other head expects there.
+
+    All `[row, column]` in the frame of the patch. The body weighs 1, a hot lesion up to 1 + `lesion_weight`, the rest
+    0. `opposite` is None where only one view is seen.
+    """
+
+    expected: np.ndarray
+    weight: np.ndarray
+    opposite: np.ndarray | None = None
 
 
 class SceneSampler:
-    """`batch(step)` is a pure function of the children, the settings and `step`."""
+    """`batch(step)` is a pure function of the children, the settings and `step`; `views` 2 adds the opposite view."""
 
-    def __init__(self, children: Sequence[Components], params: ScenesParams, patch_pixels: int, patches: int) -> None:
+    def __init__(
+        self, children: Sequence[Components], params: ScenesParams, patch_pixels: int, patches: int, views: int = 1
+    ) -> None:
         self._children, self._params = children, params
-        self._pixels, self._patches = patch_pixels, patches
+        self._pixels, self._patches, self._views = patch_pixels, patches, views
         self._bodies = [np.flatnonzero(child.body) for child in children]
 
     def batch(self, step: int) -> Batch:
@@ -53,78 +72,89 @@ class SceneSampler:
         generator = np.random.default_rng(np.random.SeedSequence([self._params.seed, step]))
         scenes = [self.scene(generator) for _ in range(self._patches)]
         k = np.array([self._acceleration(generator) for _ in scenes], np.float32)
-        rapid = [generator.poisson(expected / ratio) for (expected, _), ratio in zip(scenes, k, strict=True)]
+        rapid = [generator.poisson(scene.expected / ratio) for scene, ratio in zip(scenes, k, strict=True)]
         masks = np.zeros((len(scenes), len(STRUCTURES), self._pixels, self._pixels), np.float32)
-        masks[:, BODY] = np.stack([weight for _, weight in scenes])
+        masks[:, BODY] = np.stack([scene.weight for scene in scenes])
         return Batch(
             input=np.stack(rapid)[:, None].astype(np.float32),
             k=k,
-            target=np.stack([expected for expected, _ in scenes])[:, None].astype(np.float32),
+            target=np.stack([scene.expected for scene in scenes])[:, None].astype(np.float32),
             target_share=np.ones(len(scenes), np.float32),
             masks=masks,
+            opposite=self._opposites(scenes, k, generator) if self._views == 2 else None,
         )
 
-    def scene(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Expected counts of a standard scan, and what each pixel weighs in the loss, both `[row, column]`.
+    def _opposites(self, scenes: list[Scene], k: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Rapid counts of the other head, and 1 where they were measured, `[n, 2, row, column]`."""
+        opposites = np.zeros((len(scenes), 2, self._pixels, self._pixels), np.float32)
+        for opposite, scene, ratio in zip(opposites, scenes, k, strict=True):
+            if scene.opposite is not None and generator.random() >= OPPOSITE_LEFT_OUT:
+                opposite[0], opposite[1] = generator.poisson(scene.opposite / ratio), 1
+        return opposites
 
-        The body weighs 1, a hot lesion up to 1 + `lesion_weight`, everything else 0.
-        """
+    def scene(self, generator: np.random.Generator) -> Scene:
+        """A patch of a child, or of plain shapes, as the camera sees it on average."""
+        opposite = None
         if generator.random() < self._params.shapes_share:
             expected = self._shapes(generator)
             weight = (expected > BODY_FROM_COUNTS).astype(np.float64)
         else:
-            expected, weight = self._child(generator)
+            expected, weight, opposite = self._child(generator)
         high = generator.random() < HIGH_FLOOR_SHARE
-        expected = expected + generator.uniform(0, HIGH_FLOOR_COUNTS if high else FLOOR_COUNTS)
-        if generator.random() < CUT_SHARE:
-            expected, weight = _field_cut(expected, weight, generator)
-        return np.minimum(expected, LARGEST_EXPECTED), weight
+        floor = generator.uniform(0, HIGH_FLOOR_COUNTS if high else FLOOR_COUNTS)
+        seen = _field_of_view(expected.shape, generator) if generator.random() < CUT_SHARE else 1.0
+        if opposite is not None:
+            opposite = np.minimum((opposite + floor) * seen, LARGEST_EXPECTED)
+        return Scene(np.minimum((expected + floor) * seen, LARGEST_EXPECTED), weight * seen, opposite)
 
     def _acceleration(self, generator: np.random.Generator) -> float:
         if generator.random() < NOMINAL_SHARE:
             return float(generator.uniform(*NOMINAL_ACCELERATION))
         return _log_uniform(generator, *self._params.accelerations)
 
-    def _child(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _child(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         number = int(generator.integers(len(self._children)))
         child = self._children[number]
         view = int(generator.integers(child.body.shape[0]))
         rows, columns = self._coordinates(self._centre(number, view, generator), generator)
-        window = _window(rows, child.body.shape[1]), _window(columns, child.body.shape[2])
-        layers = child.layers[(slice(None), view, *window)].astype(np.float32)
-        weights = np.array([_brightness(structure, generator) for structure in range(len(layers))], np.float32)
-        sources = np.tensordot(weights, layers, 1), layers[BONE] * weights[BONE], child.body[(view, *window)]
-        at = rows - window[0].start, columns - window[1].start
-        expected, bone, body = (
-            map_coordinates(source.astype(np.float32), at, order=1, mode="constant") for source in sources
-        )
+        uptake = np.array([_brightness(structure, generator) for structure in range(len(STRUCTURES))], np.float32)
+        expected, bone, body = _exposed(child, view, uptake, rows, columns)
         if generator.random() < TEXTURE_SHARE:
             expected = expected * _texture(expected.shape, generator)
+        blur = 0.0
         if generator.random() < self._params.blurred_share:
-            expected = gaussian_filter(expected, generator.uniform(0.3, self._params.largest_blur_pixels))
-        expected, lesions = self._with_lesions(expected, bone, body > 0.5, generator)
+            blur = generator.uniform(0.3, self._params.largest_blur_pixels)
+        pictures = [_blurred(expected, blur)]
+        if self._views == 2:
+            across = _across(columns, child.body.shape[2], generator)
+            pictures.append(_blurred(_exposed(child, 1 - view, uptake, rows, across)[0], blur))
+        lesions = self._add_lesions(pictures, bone, body > 0.5, generator)
         weight = (body > 0.5) * (1 + self._params.lesion_weight * lesions)
-        return expected * _log_uniform(generator, *self._params.counts), weight
+        counts = _log_uniform(generator, *self._params.counts)
+        return pictures[0] * counts, weight, pictures[1] * counts if self._views == 2 else None
 
-    def _with_lesions(
-        self, expected: np.ndarray, bone: np.ndarray, body: np.ndarray, generator: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The picture with hot and cold Gaussian spots, most of the hot ones in bone; and the hot spots, 0 to 1."""
-        hot = np.zeros(expected.shape)
+    def _add_lesions(
+        self, pictures: list[np.ndarray], bone: np.ndarray, body: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Put hot and cold Gaussian spots, most of the hot ones in bone, into the views; the hot spots, 0 to 1."""
+        expected, hot = pictures[0].copy(), np.zeros(bone.shape)
         in_body = np.flatnonzero(body)
         if not len(in_body):
-            return expected, hot
+            return hot
         in_bone = np.flatnonzero(bone > 0.5 * expected)
-        picture = expected.copy()
         for _ in range(generator.poisson(self._params.lesions_per_patch)):
             places = in_bone if len(in_bone) and generator.random() < LESION_IN_BONE_SHARE else in_body
             spot, centre = _spot(places, expected.shape, generator)
             hot = np.maximum(hot, spot)
-            picture += (_log_uniform(generator, *LESION_CONTRAST) * expected.flat[centre]) * spot
+            brightness = _log_uniform(generator, *LESION_CONTRAST) * expected.flat[centre]
+            for number, picture in enumerate(pictures):
+                picture += brightness * spot * (_log_uniform(generator, *OPPOSITE_LESION) if number else 1.0)
         for _ in range(generator.poisson(COLD_LESIONS_PER_PATCH)):
             spot, _ = _spot(in_body, expected.shape, generator)
-            picture *= 1 - generator.uniform(0.2, 0.9) * spot
-        return picture, hot
+            depth = generator.uniform(0.2, 0.9)
+            for number, picture in enumerate(pictures):
+                picture *= 1 - depth * spot * (generator.uniform(0, 1) if number else 1.0)
+        return hot
 
     def _centre(self, number: int, view: int, generator: np.random.Generator) -> tuple[int, int]:
         shape = self._children[number].body.shape
@@ -169,6 +199,32 @@ class SceneSampler:
         return blurred * (_log_uniform(generator, *LEVEL_OF_SHAPES) / max(float(blurred.mean()), 1e-3))
 
 
+def _exposed(
+    child: Components, view: int, uptake: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Expected counts, those of bone alone, and the body at places in a view, all `[row, column]`."""
+    window = _window(rows, child.body.shape[1]), _window(columns, child.body.shape[2])
+    layers = child.layers[(slice(None), view, *window)].astype(np.float32)
+    sources = np.tensordot(uptake, layers, 1), layers[BONE] * uptake[BONE], child.body[(view, *window)]
+    at = rows - window[0].start, columns - window[1].start
+    expected, bone, body = (
+        map_coordinates(source.astype(np.float32), at, order=1, mode="constant") for source in sources
+    )
+    return expected, bone, body
+
+
+def _across(columns: np.ndarray, width: int, generator: np.random.Generator) -> np.ndarray:
+    """The columns of the opposite view that lie over these: mirrored, a little shifted, now and then astray."""
+    shift = generator.normal(0, OPPOSITE_SHIFT_PIXELS)
+    if generator.random() < OPPOSITE_ASTRAY_SHARE:
+        shift = generator.uniform(-width / 4, width / 4)
+    return width - 1 - columns + shift
+
+
+def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    return gaussian_filter(image, sigma) if sigma else image
+
+
 def _brightness(structure: int, generator: np.random.Generator) -> float:
     low, high, absent = BRIGHTNESS[structure]
     brightness = float(np.exp(generator.uniform(low, high)))
@@ -197,18 +253,16 @@ def _spot(places: np.ndarray, shape: tuple[int, ...], generator: np.random.Gener
     return np.outer(np.exp(-0.5 * (down / height) ** 2), np.exp(-0.5 * (right / width) ** 2)), centre
 
 
-def _field_cut(
-    expected: np.ndarray, weight: np.ndarray, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Nothing is measured beyond a straight edge, along a row or a column."""
-    seen = np.ones(expected.shape, bool)
-    edge, size = int(generator.integers(8, expected.shape[0] - 8)), expected.shape[0]
+def _field_of_view(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Where something is measured: nothing is beyond a straight edge, along a row or a column."""
+    seen = np.ones(shape, bool)
+    edge, size = int(generator.integers(8, shape[0] - 8)), shape[0]
     beyond = slice(edge, size) if generator.random() < 0.5 else slice(0, edge)
     if generator.random() < 0.5:
         seen[beyond] = False
     else:
         seen[:, beyond] = False
-    return expected * seen, weight * seen
+    return seen
 
 
 def _log_uniform(generator: np.random.Generator, low: float, high: float) -> float:

@@ -11,11 +11,12 @@ from scintiflow.cohorts.versions import (
     cohort_versions,
     file_at,
     resolve_revision,
+    withdrawals_at,
 )
-from scintiflow.cohorts.withdrawals import withdrawals_at
 from scintiflow.dataset.packing import study_name
 from scintiflow.dataset.split import split_of
 from scintiflow.dicom.pairing import pair_scans
+from scintiflow.errors import ScintiflowError
 from scintiflow.params import IngestParams, section_of
 
 WORKING_TREE = "working tree"
@@ -70,6 +71,12 @@ def take_snapshot(project: Path, revision: str | None, profile: str = "") -> Sna
     here. Raises ScintiflowError if the revision, its recipe or a record cannot be read.
     """
     ingest = _ingest_section(project, revision, profile)
+    if ingest.source != "dicom":
+        raise ScintiflowError(
+            "is image_pairs: pictures have no record that could be compared",
+            where="ingest.source",
+            remedy="Compare the files with `dvc diff`",
+        )
     versions = cohort_versions(project, revision)
     trained = tuple(name for name in ingest.cohorts if name in versions)
     ledgers = [cohort_record(project, name, revision) for name in trained]

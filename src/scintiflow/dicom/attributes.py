@@ -59,6 +59,8 @@ class Attributes:
     def get(self, keyword: str, default: Any = None, /) -> Any:
         """As `Dataset.get`; a sequence is a tuple of views. Raises what pydicom raises for a malformed value."""
         tag = tag_of(keyword)
+        if tag in self._converted:
+            return self._converted[tag][1]
         if tag not in self._elements:
             return default
         try:

@@ -11,6 +11,7 @@ viewers would apply or ignore at will.
 import copy
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.whole_body import code_item, decimal, file_meta, write_pixels
 
 SERIES_DESCRIPTION = "RESTORED (processed, not acquired)"
+MARKED_DESCRIPTION = "RESTORED, CONTRADICTS ITS COUNTS: DO NOT READ"
 FINEST_SLOPE = 2.0**-11  # half a step is an error of 0.00025 counts
 LARGEST_STORED = 2**16 - 1
 PATIENT_AND_STUDY = (
@@ -61,7 +63,9 @@ class ModelIdentity:
     checkpoint_sha256: str
 
 
-def restored_object(source: Path, restored: np.ndarray, model: ModelIdentity, derivation: str) -> Dataset:
+def restored_object(
+    source: Path, restored: np.ndarray, model: ModelIdentity, derivation: str, objections: tuple[str, ...] = ()
+) -> Dataset:
     """The restored scan as a new object of the same study and frame of reference.
 
     Args:
@@ -69,6 +73,8 @@ def restored_object(source: Path, restored: np.ndarray, model: ModelIdentity, de
         restored: float estimated counts of the STANDARD scan, `[view, row, column]`, oriented and ordered
             as `read_scan(source).counts`.
         derivation: one sentence for DerivationDescription.
+        objections: why the image must not be believed. Then it is marked where viewers show it, in SeriesDescription
+            and ImageComments, and in a series of its own.
 
     Returns:
         Image type DERIVED\\PRIMARY\\WHOLE BODY\\EMISSION; equal inputs give equal objects, UIDs included.
@@ -83,8 +89,8 @@ def restored_object(source: Path, restored: np.ndarray, model: ModelIdentity, de
     result = Dataset()
     with silenced():
         _copy_patient_and_study(result, opened.dataset)
-        _write_new_identity(result, scan, restored, model)
-        _write_kind(result, scan, model, derivation)
+        _write_new_identity(result, scan, restored, model, objections)
+        _write_kind(result, scan, model, derivation, objections)
         _write_references(result, opened.dataset, scan, model)
         _write_frames(result, scan)
         _write_counts(result, restored)
@@ -106,9 +112,22 @@ def _copy_patient_and_study(result: Dataset, source: Dataset) -> None:
             setattr(result, keyword, "")
 
 
-def _write_new_identity(result: Dataset, scan: Scan, restored: np.ndarray, model: ModelIdentity) -> None:
+def stated_count_ratio(dataset: Dataset) -> float | None:
+    """k as DerivationDescription states it, to three decimals; None where it does not."""
+    found = re.search(r"\bk = (\d+\.\d+)", str(dataset.get("DerivationDescription", "")))
+    return float(found[1]) if found else None
+
+
+def is_marked(dataset: Dataset) -> bool:
+    """Whether an object made by `restored_object` says that its counts contradict it."""
+    return str(dataset.get("SeriesDescription", "")) == MARKED_DESCRIPTION
+
+
+def _write_new_identity(
+    result: Dataset, scan: Scan, restored: np.ndarray, model: ModelIdentity, objections: tuple[str, ...]
+) -> None:
     content = hashlib.sha256(np.ascontiguousarray(restored, dtype="<f8").tobytes()).hexdigest()
-    made_by = f"{model.name}\0{model.version}\0{model.checkpoint_sha256}"
+    made_by = "\0".join((model.name, model.version, model.checkpoint_sha256, *objections))
     result.SeriesInstanceUID = _uid("series", scan.series_uid, made_by)
     result.SOPClassUID = NuclearMedicineImageStorage
     result.SOPInstanceUID = _uid("instance", scan.instance_uid, f"{made_by}\0{content}")
@@ -117,12 +136,17 @@ def _write_new_identity(result: Dataset, scan: Scan, restored: np.ndarray, model
         result.FrameOfReferenceUID = _uid("frame", scan.series_uid, "")
 
 
-def _write_kind(result: Dataset, scan: Scan, model: ModelIdentity, derivation: str) -> None:
+def _write_kind(
+    result: Dataset, scan: Scan, model: ModelIdentity, derivation: str, objections: tuple[str, ...]
+) -> None:
     result.Modality, result.BodyPartExamined = "NM", "WHOLEBODY"
     result.ImageType = ["DERIVED", "PRIMARY", "WHOLE BODY", "EMISSION"]
-    result.SeriesDescription = SERIES_DESCRIPTION
-    result.SeriesNumber, result.InstanceNumber = 9001, 1
-    result.ImageComments = f"Processed image: estimated by {model.name} {model.version}. Not an acquisition."
+    result.SeriesDescription = MARKED_DESCRIPTION if objections else SERIES_DESCRIPTION
+    result.SeriesNumber, result.InstanceNumber = 9002 if objections else 9001, 1
+    warning = (
+        f"DO NOT READ. The measured counts contradict this image: {'; '.join(objections)}. " if objections else ""
+    )
+    result.ImageComments = f"{warning}Processed image: estimated by {model.name} {model.version}. Not an acquisition."
     result.BurnedInAnnotation, result.LossyImageCompression = "NO", "00"
     result.PixelSpacing = [decimal(scan.spacing_mm)] * 2
     result.DerivationDescription = derivation[:1024]

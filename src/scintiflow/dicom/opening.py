@@ -152,14 +152,11 @@ def _what_it_is(content: bytes) -> Reason:
 
 def _inflatable(content: bytes) -> bytes:
     """`content`, after making sure that a deflated dataset does not inflate beyond the limit."""
+    if DeflatedExplicitVRLittleEndian.encode() not in content:  # then no header can name it
+        return content
     source = BytesIO(content)
     source.seek(132)
-    try:
-        meta = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-    except Exception:
-        if DeflatedExplicitVRLittleEndian.encode() in content:  # else no header can name it
-            raise
-        return content
+    meta = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return content
     start = 132 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))

@@ -1,6 +1,6 @@
 """A whole-body scan as the product knows it, and the short summary that pairing needs."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -91,7 +91,7 @@ class ScanSummary:
         return datetime.fromisoformat(self.acquired)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))  # flat: no copy of what cannot be altered
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ScanSummary":

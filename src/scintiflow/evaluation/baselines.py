@@ -92,6 +92,7 @@ def choose_gaussian(
 
     Against the truth where validation children have one (mean over views), else noise-corrected against
     the standard scan (one PSNR of the mean error, since a single view's corrected error may be negative).
+    Of pictures the error against the good picture counts as it is.
     """
     cases = [
         load_case(dataset, row, truth_root, priors)
@@ -124,9 +125,10 @@ def _true_errors(restorer: Restorer, case: Case) -> list[float]:
 
 def _corrected_errors(restorer: Restorer, case: Case) -> list[float]:
     estimate, errors = restorer(case.pair.rapid, case.ratio), []
+    error_of = corrected_error if case.is_counted else mean_squared_error
     for view in range(case.views):
         here, there = case_overlap(case, view)
-        errors.append(corrected_error(estimate[view][here], case.pair.standard[view][there], case.body[view][here]))
+        errors.append(error_of(estimate[view][here], case.pair.standard[view][there], case.body[view][here]))
     return errors
 
 

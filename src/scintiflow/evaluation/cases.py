@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from scintiflow.dataset.manifest import Dataset, shift_pixels
+from scintiflow.dataset.manifest import Dataset, modality_of, shift_pixels
 from scintiflow.dataset.priors import load_prior
 from scintiflow.dataset.study import Pair
 from scintiflow.phantom.truth import Truth, find_truth
@@ -24,6 +24,7 @@ from scintiflow.structures import BLADDER, BODY, BONE, INJECTION_SITE, KIDNEYS
 Rectangle = tuple[slice, slice]
 INJECTION_MARGIN_MM = 12.0  # the camera's blur carries the injection site's counts about that far
 BODY_SMOOTHING_PIXELS = 4.0
+FRAME = "frame"  # where a picture's regions come from
 PARTS = ("bone", "kidneys", "bladder", "soft_tissue")  # of the body, in the order of tables
 
 
@@ -36,7 +37,7 @@ class Case:
         ratio: k, expected standard / rapid counts.
         body, bone: boolean regions; `bone` is empty where neither truth nor prior knows it.
         parts: boolean regions by the names of `PARTS`, empty where unknown; only bone may overlap organs.
-        regions_from: 'truth', 'prior' or 'threshold'.
+        regions_from: 'truth', 'prior' or 'threshold'; of a picture 'frame': all of it is the body, without parts.
         expected: what a perfect restoration returns: the rapid pose's true mean times k; None for a real child.
     """
 
@@ -51,6 +52,11 @@ class Case:
     parts: dict[str, np.ndarray]
 
     @property
+    def is_counted(self) -> bool:
+        """See `Modality.is_counted`."""
+        return modality_of(self.row).is_counted
+
+    @property
     def views(self) -> int:
         return self.pair.rapid.shape[0]
 
@@ -58,6 +64,10 @@ class Case:
 def load_case(dataset: Dataset, row: pd.Series, truth_root: Path | None, priors: Path | None) -> Case:
     """Read one study. Regions come from the truth, else from the rapid scan's prior, else from a threshold."""
     pair = dataset.pair(row["study"])
+    if not modality_of(row).is_counted:
+        frame, none = (np.full(pair.rapid.shape, inside) for inside in (True, False))
+        parts = dict.fromkeys(PARTS, none)
+        return Case(row, pair, float(row["count_ratio"]), frame, none, FRAME, None, None, parts)
     truth = find_truth(truth_root, row["standard_counts_sha256"]) if truth_root is not None else None
     ratio = float(row["count_ratio"])
     if truth is not None:

@@ -67,6 +67,8 @@ def features_of(
 ) -> FeatureSets:
     """Features of one study's pictures: every estimate, the truth, the standard scan and its noisy twin."""
     found = FeatureSets()
+    if not case.is_counted:  # the networks would be shown counts
+        return found
     wants_sam = with_sam and isinstance(perceptual.sam, SamEncoder) and case.views == 2
     if not wants_sam and not isinstance(perceptual.inception, Inception):
         return found

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from scintiflow.evaluation.cases import FRAME
 from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN
 from scintiflow.evaluation.definitions import (
     CONSISTENCY_METRICS,
@@ -55,6 +56,8 @@ PATIENTS, SUMMARY, TIMINGS, PICTURES, CURVES = (
     "pictures",
     "curves.png",
 )
+SCANS_TITLE = "Rapid paediatric bone scan: restoration report"
+PICTURES_TITLE = "Paired pictures: restoration report"
 CAPTIONS = "captions.json"
 NAMES = METHODS | SET_NAMES | {"lpips": "LPIPS"}  # of what may be missing
 LESIONS, NOISE, EDGES = "lesions.parquet", "noise.csv", "edges.csv"
@@ -110,20 +113,30 @@ class ReportContent:
     decision: dict[str, Any] | None = None
     real_scans: list[RealScanSection] = field(default_factory=list)
 
+    @property
+    def of_pictures(self) -> bool:
+        """Whether nothing here is a scan: what is said of counts, noise, bones and lesions is left out."""
+        return is_of_pictures(self.table)
+
+
+def is_of_pictures(table: pd.DataFrame) -> bool:
+    """Whether a table of patients holds pictures and no scan."""
+    return "regions_from" in table and len(table) > 0 and bool((table["regions_from"] == FRAME).all())
+
 
 def content_of_evaluation(
     folder: Path, decision: dict[str, Any] | None = None, real_scans: list[RealScanSection] | None = None
 ) -> ReportContent:
     """Read back what the evaluate stage wrote, to render it again with a verdict or with real scans."""
     summary, timings = read_json(folder / SUMMARY), read_json(folder / TIMINGS)
-    about = summary["about"]
+    about, table = summary["about"], pd.read_parquet(folder / PATIENTS)
     captions = read_json(folder / PICTURES / CAPTIONS)
     curves = folder / CURVES
     facts = [(str(label), str(value)) for label, value in about["facts"]]
     return ReportContent(
-        title="Rapid paediatric bone scan: restoration report",
+        title=PICTURES_TITLE if is_of_pictures(table) else SCANS_TITLE,
         summary=summary,
-        table=pd.read_parquet(folder / PATIENTS),
+        table=table,
         lesions=pd.read_parquet(folder / LESIONS),
         noise=pd.read_csv(folder / NOISE),
         edges=pd.read_csv(folder / EDGES),

@@ -163,7 +163,9 @@ def lead_numbers(summary: dict) -> list[tuple[str, str, str]]:
     if not gate:
         return []
     cards = []
-    basis = "vs truth" if gate["psnr_metric"] == "psnr_truth" else "noise-corrected"
+    basis = {"psnr_truth": "vs truth", "psnr_standard": "vs the good picture"}.get(
+        gate["psnr_metric"], "noise-corrected"
+    )
     for key, words in (("identity", "over the rapid scan"), ("gaussian", "over Gaussian"), ("bm3d", "over BM3D")):
         entry = gate.get(f"psnr_gain_over_{key}_db")
         if entry and entry["mean"] is not None:

@@ -18,6 +18,7 @@ from scintiflow.evaluation.fidelity import LesionReading, count_false_hot_spots,
 from scintiflow.evaluation.hot_spots import INVENTED_SIGNIFICANCE, find_hot_spots
 from scintiflow.evaluation.noise import NoiseReading, read_noise, uniform_patches
 from scintiflow.evaluation.perceptual import Lpips, NotAvailable
+from scintiflow.evaluation.picture_rows import score_picture
 from scintiflow.evaluation.resolution import BlurScale, blur_scale, edge_bins, edge_sums
 from scintiflow.params import EvaluateParams
 from scintiflow.phantom.truth import Lesion
@@ -78,8 +79,10 @@ class Look:
 def score_case(
     case: Case, estimates: Estimates, params: EvaluateParams, distance: Lpips | NotAvailable
 ) -> CaseScores:
-    """Every estimate, and for a simulated child the standard scan and the truth."""
+    """Every estimate, and for a simulated child the standard scan and the truth; of pictures see `picture_rows`."""
     scores = CaseScores()
+    if not case.is_counted:
+        return CaseScores(rows=score_picture(case, estimates, params))
     for view in range(case.views):
         look = _look(case, view, params)
         for method, (estimate, seconds) in estimates.items():

@@ -77,10 +77,12 @@ def summarise(table: pd.DataFrame, params: EvaluateParams, sets: dict[str, dict]
 def gate_numbers(table: pd.DataFrame, params: EvaluateParams, method: str = RESTORED) -> dict[str, Any]:
     """What the promotion rules ask about `method`: gains, biases, lesion contrast, each an `Estimate`.
 
-    PSNR gains are against the truth if any patient has one, else noise-corrected (`psnr_metric` says which).
+    PSNR gains are against the truth if any patient has one, else noise-corrected, and of pictures, whose noise
+    nobody knows, against the good picture (`psnr_metric` says which).
     Biases are the method's own; `patients` is the number of test patients.
     """
-    metric = "psnr_truth" if table["psnr_truth"].notna().any() else "psnr_corrected"
+    known = (name for name in ("psnr_truth", "mse_corrected") if table[name].notna().any())
+    metric = {"psnr_truth": "psnr_truth", "mse_corrected": "psnr_corrected"}.get(next(known, ""), "psnr_standard")
     present = _methods(table)
     gains = {
         f"psnr_gain_over_{baseline}_db": paired_difference(table, method, baseline, metric, params)

@@ -5,7 +5,7 @@ change any value and may not add a key. One section belongs to one stage, so tha
 section re-runs that stage and what depends on it, and nothing else.
 """
 
-from scintiflow.params.data import IngestParams, PhantomParams, Protocol, ScenesParams, SplitParams
+from scintiflow.params.data import ImagePairParams, IngestParams, PhantomParams, Protocol, ScenesParams, SplitParams
 from scintiflow.params.judging import (
     AblationArmParams,
     AblationParams,
@@ -14,6 +14,7 @@ from scintiflow.params.judging import (
     GateMetric,
     GateRules,
     Margins,
+    RefusalParams,
     RegisterParams,
     RestoreRealParams,
     TrackingParams,
@@ -36,6 +37,7 @@ from scintiflow.params.recipe import (
     section_of,
 )
 from scintiflow.params.section import Section
+from scintiflow.params.using import NodeParams, PeerParams, TlsParams, WatchParams
 
 __all__ = [
     "AblationArmParams",
@@ -47,21 +49,27 @@ __all__ = [
     "FetchChampionParams",
     "GateMetric",
     "GateRules",
+    "ImagePairParams",
     "IngestParams",
     "Margins",
     "NetworkParams",
+    "NodeParams",
     "Params",
+    "PeerParams",
     "PhantomParams",
     "Protocol",
     "ReferenceRecipe",
+    "RefusalParams",
     "RegisterParams",
     "RestoreRealParams",
     "SamArchitecture",
     "ScenesParams",
     "Section",
     "SplitParams",
+    "TlsParams",
     "TrackingParams",
     "TrainCascadeParams",
+    "WatchParams",
     "changed",
     "load_params",
     "load_reference_recipe",

@@ -1,6 +1,6 @@
 """Sections about children and scans: the protocol, cohorts, the simulators."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -55,8 +55,19 @@ class SplitParams(Section):
         return self
 
 
+class ImagePairParams(Section):
+    """Paired pictures; used with `source: image_pairs` alone."""
+
+    largest_shift_pixels: Positive = 8.0
+    copy_correlation: Annotated[float, Field(gt=0, le=1)] = 0.995
+
+
 class IngestParams(Section):
+    """`source` says what lies in the cohorts' folders: de-identified DICOM, or paired pictures."""
+
+    source: Literal["dicom", "image_pairs"] = "dicom"
     cohorts: Annotated[list[str], Field(min_length=1)]
+    image_pairs: ImagePairParams = ImagePairParams()
     protocol: Protocol
     split: SplitParams
     largest_shift_mm: Positive

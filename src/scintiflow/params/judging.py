@@ -8,6 +8,22 @@ from scintiflow.params.networks import TrainCascadeParams
 from scintiflow.params.section import Count, ModelName, Positive, Section, Sha256, Share
 
 
+class AgreementMargins(Section):
+    """Added to what held-out children show; each in the unit of `evaluation.agreement`."""
+
+    deviance: Annotated[float, Field(ge=0)] = 0.05
+    count_error: Annotated[float, Field(ge=0)] = 0.01
+    excess: Annotated[float, Field(ge=0)] = 1.0
+    loss: Annotated[float, Field(ge=0)] = 1.0
+
+
+class RefusalParams(Section):
+    """From when on a restoration contradicts the counts it was made from."""
+
+    quantile: Share = 0.95
+    margins: AgreementMargins = AgreementMargins()
+
+
 class EvaluateParams(Section):
     data_range_counts: Positive
     lpips_trunk: str
@@ -22,6 +38,7 @@ class EvaluateParams(Section):
     invented_above: Positive = 0.3
     unsupported_beyond: Positive = 4.0
     sam_frechet_patients: Annotated[int, Field(ge=0)] = 0
+    refusal: RefusalParams = RefusalParams()
     bootstrap_samples: Count
     seed: int
     pictured_patients: Count
@@ -82,6 +99,7 @@ class GateRules(Section):
 
 class RegisterParams(Section):
     model_name: ModelName
+    graph: bool = False
     gate: GateRules
 
 

@@ -91,6 +91,7 @@ class TrainCascadeParams(Section):
     masks_from: Literal["standard", "rapid"] = "standard"
     ramp: Share
     base_blur_pixels: Positive
+    count_true_pixels: Annotated[float, Field(ge=0)] = 0.0
     start_from: str = ""
     start_from_sha256: Sha256 = ""
     thinned_share: Share
@@ -107,6 +108,21 @@ class TrainCascadeParams(Section):
     validate_every: Count
     patience: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Count
+    devices: Count = 1
+    nodes: Count = 1
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together: one for each device."""
+        return self.devices * self.nodes
+
+    @model_validator(mode="after")
+    def _every_process_has_a_share(self) -> "TrainCascadeParams":
+        if self.processes > self.patches_per_step:
+            raise ValueError(
+                f"devices x nodes is {self.processes}, which cannot share patches_per_step = {self.patches_per_step}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weights_are_named_with_their_hash(self) -> "TrainCascadeParams":

@@ -19,8 +19,11 @@ from scintiflow.params.judging import (
     TrackingParams,
 )
 from scintiflow.params.networks import AdaptSamParams, DistilPriorsParams, TrainCascadeParams
+from scintiflow.params.placement import PlacementParams
 from scintiflow.params.section import Section, SectionType
-from scintiflow.placement import PlacementParams
+from scintiflow.params.using import NodeParams, WatchParams
+
+OVER = "over"  # key of an overlay of the reference model's recipe
 
 
 class ReferenceRecipe(Section):
@@ -45,6 +48,8 @@ class Params(Section):
     tracking: TrackingParams
     placement: PlacementParams
     ablation: AblationParams = AblationParams(seeds=[1, 2, 3])
+    node: NodeParams = NodeParams()
+    watch: WatchParams = WatchParams()
 
     @model_validator(mode="after")
     def _one_model_name(self) -> "Params":
@@ -75,11 +80,18 @@ def load_params(base: Path, profile: Path | None = None) -> Params:
 
 
 def load_reference_recipe(path: Path) -> ReferenceRecipe:
-    """Read the recipe of the reference model. Raises ScintiflowError that names file, key, reason and remedy."""
+    """Read the recipe of the reference model; `over: <file beside it>` names the recipe that it is laid over.
+
+    Raises ScintiflowError that names file, key, reason and remedy.
+    """
+    values = _read_mapping(path)
+    base = values.pop(OVER, None)
+    if base is not None:
+        values = _overlaid(_read_mapping(path.parent / str(base)), values)
     try:
-        return ReferenceRecipe.model_validate(_read_mapping(path))
+        return ReferenceRecipe.model_validate(values)
     except ValidationError as error:
-        raise _readable(error, path, None) from None
+        raise _readable(error, path, None, ReferenceRecipe) from None
 
 
 def changed(section: SectionType, **changes: object) -> SectionType:
@@ -156,7 +168,7 @@ def _refuse_new_keys(base: dict, overlay: dict, path: Path, at: str = "") -> Non
 def _overlaid(base: dict, overlay: dict) -> dict:
     merged = dict(base)
     for key, value in overlay.items():
-        both_mappings = isinstance(value, dict) and isinstance(base[key], dict)
+        both_mappings = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _overlaid(base[key], value) if both_mappings else value
     return merged
 
@@ -167,13 +179,15 @@ def _unknown_key(path: Path, key: str, known: list[str]) -> ScintiflowError:
     return ScintiflowError(f"unknown key '{key}'", where=path, remedy=remedy)
 
 
-def _readable(error: ValidationError, base: Path, profile: Path | None) -> ScintiflowError:
+def _readable(
+    error: ValidationError, base: Path, profile: Path | None, whole: type[Section] = Params
+) -> ScintiflowError:
     problem = error.errors()[0]
     location = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
     key = ".".join(str(part) for part in location) or "(top level)"
     origin = profile if profile is not None and _holds(profile, location) else base
     if problem["type"] == "extra_forbidden":
-        parent: Any = Params
+        parent: Any = whole
         for part in location[:-1]:
             if isinstance(part, int):
                 parent = get_args(parent)[0]

@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from scintiflow.counts import counts_sha256
@@ -18,7 +15,8 @@ from scintiflow.params import PhantomParams
 from scintiflow.phantom.child import Velocities, child_generators, simulate_child
 from scintiflow.phantom.export import save_child
 from scintiflow.phantom.truth import save_truth
-from scintiflow.progress import work
+from scintiflow.processes import in_processes
+from scintiflow.progress import track
 
 MADE_BY = "phantom.json"  # inside the export: which recipe and which code made it
 NO_INFLUENCE = ("components.py", "panel.py")  # changes no child
@@ -66,9 +64,10 @@ def simulate_cohort(
     velocities = Velocities(standard_velocity_mm_s, rapid_velocity_mm_s)
     # The truth takes its place first: an export with its phantom.json is the sign of a complete cohort.
     with whole_folder(export) as partial_export, whole_folder(truths) as partial_truths:
-        with work(f"simulate {params.cohort}", params.children) as bar:
-            for _ in _all_children(params, velocities, partial_export, partial_truths, workers or _cores()):
-                bar.advance()
+        make = partial(_make_child, params, velocities, partial_export, partial_truths)
+        made = in_processes(make, range(params.children), workers or _cores(), params.cohort)
+        for _ in track(made, f"simulate {params.cohort}", params.children):
+            pass
         write_json(partial_export / MADE_BY, made_by)
     return summary
 
@@ -81,32 +80,6 @@ def phantom_code_version() -> str:
     for path in [*sources, *(Path(module.__file__ or "") for module in (codes, whole_body))]:
         digest.update(f"{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _all_children(
-    params: PhantomParams, velocities: Velocities, export: Path, truths: Path, workers: int
-) -> Iterator[None]:
-    if min(workers, params.children) == 1:
-        for index in range(params.children):
-            _make_child(params, velocities, export, truths, index)
-            yield
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
-    with ProcessPoolExecutor(min(workers, params.children), mp_context=context) as pool:
-        tasks = [
-            pool.submit(_make_child, params, velocities, export, truths, index) for index in range(params.children)
-        ]
-        try:
-            for task in as_completed(tasks):
-                yield task.result()
-        except BrokenProcessPool:
-            raise ScintiflowError(
-                "a process that simulates children died",
-                where=params.cohort,
-                remedy="Give the machine more memory, or use fewer workers",
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _make_child(params: PhantomParams, velocities: Velocities, export: Path, truths: Path, index: int) -> None:

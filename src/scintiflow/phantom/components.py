@@ -4,9 +4,6 @@ A picture is the sum of its structures, scatter included, so other weights make 
 full bladders, no injection site. Lesions are left out. This feeds the wide simulator of `dataset.scenes`.
 """
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +20,8 @@ from scintiflow.phantom.child import (
     typical_counts_per_view,
 )
 from scintiflow.phantom.pose import lie_down
-from scintiflow.progress import work
+from scintiflow.processes import in_processes
+from scintiflow.progress import track
 from scintiflow.structures import BODY
 
 MARGIN_ROWS = 40  # kept above and below the body
@@ -63,24 +61,14 @@ def make_components(
     paths = [folder / f"child{index:05d}.npz" for index in range(children)]
     missing = [index for index, path in enumerate(paths) if not path.is_file()]
     jobs = [(paths[index], seed, index, youngest_years, oldest_years) for index in missing]
-    with work("simulate children", len(jobs)) as bar:
-        for _ in _made(jobs, workers):
-            bar.advance()
+    for _ in track(in_processes(_make, jobs, workers, str(folder)), "simulate children", len(jobs)):
+        pass
     return paths
 
 
 def load_components(path: Path) -> Components:
     with np.load(path, allow_pickle=False) as packed:
         return Components(packed["layers"], packed["body"])
-
-
-def _made(jobs: list[tuple[Path, int, int, float, float]], workers: int) -> Iterator[None]:
-    if min(workers, len(jobs)) <= 1:
-        yield from map(_make, jobs)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_make, jobs)
 
 
 def _make(job: tuple[Path, int, int, float, float]) -> None:

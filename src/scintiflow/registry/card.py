@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from scintiflow.modality import PICTURE
 from scintiflow.registry.measures import RESTORED, Measure, rows_of
 from scintiflow.registry.verdict import Decision
 
@@ -31,6 +32,15 @@ NOT_FOR = (
     "Adults, other tracers, SPECT, single spot views, other velocities than the protocol's.",
     "Scanners and ages that are not in the tables below: nothing is known of them.",
     "Clinical use without approval of your physicists: this is not a medical device.",
+)
+OF_PICTURES = (
+    "Estimating the good picture of a pair from the poor one, for pictures like those it was trained on, for display "
+    "beside the original. The original stays the record."
+)
+NOT_OF_PICTURES = (
+    "Diagnosis from the restored picture alone: structures may be changed, and no rule about lesions was asked.",
+    "Other cameras, organs and degradations than those of the training pairs. Bone scans.",
+    "Clinical use without your own validation: this is not a medical device.",
 )
 LIMITS = (
     "Truth exists for simulated children only; a gain on them is necessary, not sufficient.",
@@ -66,12 +76,14 @@ def short_card(
 
 def _head(decision: Decision, description: dict[str, Any]) -> list[str]:
     verdict = "passed" if decision.passed else "NOT passed"
+    pictures = description.get("modality") == PICTURE.name
+    intended, not_for = (OF_PICTURES, NOT_OF_PICTURES) if pictures else (INTENDED, NOT_FOR)
     return [
         f"**Gate: {verdict}.** {decision.sentence}",
         f"f^IR1 of the cascade: {description.get('first_parameters', 0):,} parameters, "
         f"{description.get('steps', '?')} steps. It runs alone: no SAM, no masks at inference.",
-        f"### Intended use\n{INTENDED}",
-        "### Not for\n" + "\n".join(f"- {line}" for line in NOT_FOR),
+        f"### Intended use\n{intended}",
+        "### Not for\n" + "\n".join(f"- {line}" for line in not_for),
     ]
 
 

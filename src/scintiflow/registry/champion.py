@@ -1,17 +1,15 @@
 """The champion, found by its alias and by nothing else: who it is, and its weights on this machine."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import read_json, sha256_file, write_json
+from scintiflow.files import read_json, write_json
+from scintiflow.registry.model_files import download_model
 from scintiflow.registry.runs import open_client
 from scintiflow.registry.verdict import Champion
 
@@ -19,7 +17,6 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 CHECKPOINT_TAG = "cascade_sha256"
 WORK_TAG, COMPARED_TAG = "scintiflow.work_key", "compared_with"
 DESCRIPTION = "champion.json"  # in the folder that the stage fetch_champion writes
-CASCADE = "cascade"  # the pyfunc's artifact that holds the weights
 NO_CHAMPION = "none"
 ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 
@@ -60,18 +57,8 @@ def fetch_champion(name: str, folder: Path) -> Champion | None:
     write_json(folder / DESCRIPTION, {"champion": None if champion is None else vars(champion)})
     if champion is None:
         return None
-    with tempfile.TemporaryDirectory() as place:
-        # by version: the alias was read once, and may move while files travel
-        uri = f"models:/{name}/{champion.version}"
-        inside = mlflow.models.get_model_info(uri).flavors["python_function"]["artifacts"][CASCADE]["path"]
-        for path in Path(mlflow.artifacts.download_artifacts(f"{uri}/{inside}", dst_path=place)).iterdir():
-            shutil.copyfile(path, folder / path.name)
-    if champion.checkpoint_sha256 not in {sha256_file(path) for path in folder.iterdir()}:
-        raise ScintiflowError(
-            "the registry's weights are not those that were registered",
-            where=f"models:/{name}@{CHAMPION}",
-            remedy=f"Look at version {champion.version}; `scintiflow models rollback` goes back to the one before",
-        )
+    # by version: the alias was read once, and may move while files travel
+    download_model(name, champion.version, champion.checkpoint_sha256, folder)
     return champion
 
 

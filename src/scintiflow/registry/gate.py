@@ -11,10 +11,20 @@ from collections.abc import Iterator
 import pandas as pd
 
 from scintiflow.params import GateRules
-from scintiflow.registry.measures import MEASURES, RESTORED, ROW, Measure, patient_means, rows_of
+from scintiflow.registry.measures import (
+    MEASURES,
+    OF_PICTURES,
+    RESTORED,
+    ROW,
+    Measure,
+    are_pictures,
+    patient_means,
+    rows_of,
+)
 from scintiflow.registry.paired_rules import paired_verdicts
 from scintiflow.registry.verdict import ABSOLUTE, PAIRED, Champion, Decision, Verdict, not_measured
 
+NOT_ASKED = "These are pictures: rules about counts, bones and lesions were not asked."
 NEEDED_COLUMNS = (*ROW, "method", "reference", "age_band", "scanner")
 
 
@@ -39,13 +49,26 @@ def decide(
         asked = f"columns {', '.join(NEEDED_COLUMNS)}"
         verdict = Verdict(ABSOLUTE, "Table of patients", asked, None, False, f"missing: {', '.join(missing)}")
         return _decision([verdict], champion)
-    verdicts = list(_absolute(table, rules))
+    pictures = are_pictures(table)
+    if pictures:
+        rules = _of_pictures(rules)
+    verdicts = list(_absolute(table, rules, pictures))
     if champion is not None or rescored is not None:
         verdicts += _against_champion(table, checkpoint_sha256, rescored, champion, rules)
-    return _decision(verdicts, champion)
+    return _decision(verdicts, champion, NOT_ASKED if pictures else "")
 
 
-def _decision(verdicts: list[Verdict], champion: Champion | None) -> Decision:
+def _of_pictures(rules: GateRules) -> GateRules:
+    """The rules without those whose metric pictures do not have."""
+    mappings = ("superiority", "non_inferiority", "subgroups", "worst_patient")
+    kept = {
+        name: {metric: margin for metric, margin in getattr(rules, name).items() if metric in OF_PICTURES}
+        for name in mappings
+    }
+    return rules.model_copy(update=kept)
+
+
+def _decision(verdicts: list[Verdict], champion: Champion | None, note: str = "") -> Decision:
     failed = [verdict for verdict in verdicts if not verdict.passed]
     against = (
         f"Compared with the champion, version {champion.version}, on the same held-out patients."
@@ -57,19 +80,22 @@ def _decision(verdicts: list[Verdict], champion: Champion | None) -> Decision:
         if not failed
         else f"{len(failed)} of {len(verdicts)} rules did not pass: this model may not become champion."
     )
-    return Decision(not failed, f"{outcome} {against}", champion, tuple(verdicts))
+    return Decision(not failed, f"{outcome} {against} {note}".rstrip(), champion, tuple(verdicts))
 
 
-def _absolute(table: pd.DataFrame, rules: GateRules) -> Iterator[Verdict]:
+def _absolute(table: pd.DataFrame, rules: GateRules, pictures: bool) -> Iterator[Verdict]:
     patients = rows_of(table, RESTORED).index.get_level_values("patient").nunique()
     yield _at_least("Held-out patients", patients, rules.smallest_test_patients)
-    with_lesions = _patients_with_lesions(table)
-    yield _at_least("Held-out patients with known lesions", with_lesions, rules.smallest_lesion_patients)
-    yield _gain_over(table, "identity", "the rapid scan", rules.psnr_gain_over_identity_db)
+    if not pictures:
+        with_lesions = _patients_with_lesions(table)
+        yield _at_least("Held-out patients with known lesions", with_lesions, rules.smallest_lesion_patients)
+    poor = "the poor picture" if pictures else "the rapid scan"
+    yield _gain_over(table, "identity", poor, rules.psnr_gain_over_identity_db)
     yield _gain_over(table, "gaussian", "the best Gaussian filter", rules.psnr_gain_over_gaussian_db)
     for name, rule, asked, low, high in (
         (
-            "count_bias", "Bias of whole-body counts", f"within {rules.largest_count_bias:.1%} of zero",
+            "count_bias", "Bias of the mean level" if pictures else "Bias of whole-body counts",
+            f"within {rules.largest_count_bias:.1%} of zero",
             -rules.largest_count_bias, rules.largest_count_bias,
         ),
         (
@@ -86,8 +112,10 @@ def _absolute(table: pd.DataFrame, rules: GateRules) -> Iterator[Verdict]:
             0.0, rules.largest_false_hot_spots,
         ),
     ):  # fmt: skip
-        yield _mean_verdict(table, MEASURES[name], rule, asked, low, high)
-    yield _missed_share(table, rules)
+        if name in OF_PICTURES or not pictures:
+            yield _mean_verdict(table, MEASURES[name], rule, asked, low, high)
+    if not pictures:
+        yield _missed_share(table, rules)
 
 
 def _gain_over(table: pd.DataFrame, baseline: str, words: str, smallest: float) -> Verdict:

@@ -87,6 +87,14 @@ MEASURES: dict[str, Measure] = {
 }  # fmt: skip
 
 
+OF_PICTURES = ("psnr", "ssim", "count_bias")  # what exists of pixels that are no counts
+
+
+def are_pictures(table: pd.DataFrame) -> bool:
+    """Whether every row is of a picture: no counts, bones or lesions were there to be measured."""
+    return "regions_from" in table and len(table) > 0 and bool((table["regions_from"] == "frame").all())
+
+
 @dataclass(frozen=True)
 class PatientLosses:
     """New model against champion, one number for each patient (index); positive is worse.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
@@ -11,38 +10,33 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-import scintiflow
 from scintiflow.errors import ScintiflowError
-from scintiflow.registry.champion import CASCADE, CHECKPOINT_TAG, version_by_alias
+from scintiflow.modality import BONE_SCAN
+from scintiflow.registry.carried_code import carried_package, own_import_path, requirements
+from scintiflow.registry.champion import CHECKPOINT_TAG, version_by_alias
+from scintiflow.registry.model_files import CASCADE, download_model
 from scintiflow.registry.runs import MlflowTracker, experiment_id, open_client
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.tracking import Tracker
 
 Restore = Callable[[np.ndarray, float], np.ndarray]
+MODALITY_TAG = "modality"
 REGISTRATION = "registration.json"  # in the folder that the register stage writes
-RUNTIME_PACKAGES = (
-    "mlflow",
-    "numpy",
-    "safetensors",
-    "scipy",
-    "torch",
-    "pydantic",
-    "pyyaml",
-    "rich",
-    "pandas",
-    "pyarrow",
-)
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version in the registry, addressed by alias; `checkpoint_sha256` is of f^IR1's weights."""
+    """A version in the registry, addressed by alias; `checkpoint_sha256` is of f^IR1's weights.
+
+    `modality` is what it restores, see `scintiflow.modality`.
+    """
 
     name: str
     version: str
     alias: str
     run_id: str
     checkpoint_sha256: str
+    modality: str = BONE_SCAN.name
 
     @property
     def uri(self) -> str:
@@ -66,21 +60,24 @@ def register_model(
         inference_files: folder that `load_restorer` can open: f^IR1 alone.
         card: markdown that the version's page shows.
     """
-    package = Path(scintiflow.__file__).parent
     client = open_client()
     example = np.random.default_rng(0).poisson(2.0, (1, 2, 64, 64)).astype(np.float32)
     own_run = tracker.run_id if isinstance(tracker, MlflowTracker) else None
     experiment = None if own_run else experiment_id(client, surroundings())
-    with mlflow.start_run(run_id=own_run, experiment_id=experiment, log_system_metrics=False) as active:
+    with (
+        own_import_path(),
+        carried_package() as package,
+        mlflow.start_run(run_id=own_run, experiment_id=experiment, log_system_metrics=False) as active,
+    ):
         run_id = active.info.run_id
         logged = mlflow.pyfunc.log_model(
             name="restoration",
-            python_model=str(package / "registry" / "pyfunc_model.py"),
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={CASCADE: str(inference_files)},
             code_paths=[str(package)],
             signature=signature(),
             input_example=example,
-            pip_requirements=[f"{package}=={version(package)}" for package in RUNTIME_PACKAGES],
+            pip_requirements=requirements(),
         )
     registered = mlflow.register_model(logged.model_uri, name, tags=tags | {"git_sha": git_sha()})
     if card:
@@ -94,6 +91,21 @@ def load_by_alias(name: str, alias: str) -> tuple[Restore, RegisteredModel]:
 
     Raises ScintiflowError when the registry has no such alias.
     """
+    return _loaded(_version_behind(name, alias), alias)
+
+
+def fetch_model(name: str, alias: str, folder: Path) -> RegisteredModel:
+    """Put the files of the version behind an alias into an existing folder; what it is.
+
+    Raises ScintiflowError when the registry has no such alias, or its weights are not the registered ones.
+    """
+    found = _version_behind(name, alias)
+    checkpoint = found.tags.get(CHECKPOINT_TAG, "")
+    download_model(found.name, str(found.version), checkpoint, folder)
+    return RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint)
+
+
+def _version_behind(name: str, alias: str) -> ModelVersion:
     found = version_by_alias(open_client(), name, alias)
     if found is None:
         raise ScintiflowError(
@@ -101,7 +113,7 @@ def load_by_alias(name: str, alias: str) -> tuple[Restore, RegisteredModel]:
             where=f"models:/{name}@{alias}",
             remedy="Run `make run`, or name an existing model and alias",
         )
-    return _loaded(found, alias)
+    return found
 
 
 def load_registered(name: str, version: str, alias: str) -> tuple[Restore, RegisteredModel]:
@@ -115,14 +127,15 @@ def load_registered(name: str, version: str, alias: str) -> tuple[Restore, Regis
 
 def _loaded(found: ModelVersion, alias: str) -> tuple[Restore, RegisteredModel]:
     # by number: the alias was read once, and may move before the files are
-    model = mlflow.pyfunc.load_model(f"models:/{found.name}/{found.version}")
+    with own_import_path():
+        model = mlflow.pyfunc.load_model(f"models:/{found.name}/{found.version}")
 
     def restore(rapid: np.ndarray, count_ratio: float) -> np.ndarray:
         batch = np.asarray(rapid, np.float32)[None]
         return np.asarray(model.predict(batch, params={"count_ratio": float(count_ratio)}))[0]
 
-    checkpoint = found.tags.get(CHECKPOINT_TAG, "")
-    return restore, RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint)
+    checkpoint, modality = found.tags.get(CHECKPOINT_TAG, ""), found.tags.get(MODALITY_TAG, BONE_SCAN.name)
+    return restore, RegisteredModel(found.name, str(found.version), alias, found.run_id or "", checkpoint, modality)
 
 
 def tag_version(name: str, version: str, tags: dict[str, str]) -> None:

@@ -19,17 +19,21 @@ class Sampler(Protocol):
 
 
 class SteppedBatches(IterableDataset[dict[str, torch.Tensor]]):
-    """Batches first, first + 1, ... in order; with several devices each takes every n-th."""
+    """Batches first, first + 1, ... in order; of several processes each takes its share of every batch's examples.
 
-    def __init__(self, sampler: Sampler, first: int, last: int, rank: int = 0, devices: int = 1) -> None:
+    Each process draws the whole batch, so that the batch does not depend on how many share it.
+    """
+
+    def __init__(self, sampler: Sampler, first: int, last: int, rank: int = 0, processes: int = 1) -> None:
         self._sampler, self._first, self._last = sampler, first, last
-        self._rank, self._devices = rank, devices
+        self._rank, self._processes = rank, processes
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
         start, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for step in range(self._first + start, self._last, stride):
-            yield to_tensors(self._sampler.batch(step * self._devices + self._rank))
+            whole = to_tensors(self._sampler.batch(step))
+            yield {name: values[self._rank :: self._processes] for name, values in whole.items()}
 
 
 def batch_loader(batches: SteppedBatches, workers: int) -> DataLoader:

@@ -10,11 +10,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor, nn
 
+from scintiflow.restoration.whole_batch import whole_mean, whole_sum
+
 ANSCOMBE_OFFSET = 0.375
 TRUNCATE_SIGMAS = 4.0
 WIDER_BLURS = (2.0, 4.0)  # further blurred copies, as multiples of the base blur: context at once
 INPUT_CHANNELS = 3 + len(WIDER_BLURS)
 OPPOSITE_CHANNELS = INPUT_CHANNELS  # the same without the noise level, and where the view was measured
+FEWEST_COUNTS = 0.01  # counts per pixel: where next to nothing was measured, nothing is scaled
 DEVIANCE_OFFSET = 0.05  # counts per pixel, see poisson_deviance
 
 
@@ -72,6 +75,21 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     return flat.reshape(image.shape)
 
 
+def count_true(estimate: Tensor, measured: Tensor, sigma_pixels: float) -> Tensor:
+    """The estimate, scaled so that its counts around each pixel are those that were measured there.
+
+    Around means weighted by a Gaussian. Over thousands of pixels the measured counts are known to a few parts in a
+    thousand, better than any network knows them; what is finer than the Gaussian stays as the network drew it.
+
+    Args:
+        estimate: expected counts `[n, 1, row, column]`.
+        measured: counts on the same scale (k times the rapid counts), same shape.
+        sigma_pixels: of the Gaussian.
+    """
+    known, drawn = (gaussian_blur(image, sigma_pixels) for image in (measured, estimate))
+    return estimate * (known + FEWEST_COUNTS) / (drawn + FEWEST_COUNTS)
+
+
 def poisson_deviance(expected: Tensor, observed: Tensor) -> Tensor:
     """Poisson deviance of each pixel, 2 (e - o + o log(o / e)), both raised by DEVIANCE_OFFSET.
 
@@ -93,4 +111,5 @@ def restoration_loss(standard: Tensor, target: Tensor, target_share: Tensor, bod
         body: soft mask of the body `[n, 1, row, column]`, a weight and nothing more.
     """
     deviance = poisson_deviance(standard * target_share.view(-1, 1, 1, 1), target)
-    return (deviance * body).sum() / body.sum().clamp(min=1.0) + deviance.mean()
+    over_the_body = whole_sum((deviance * body).sum()) / whole_sum(body.sum()).clamp(min=1.0)
+    return over_the_body + whole_mean(deviance.mean(), deviance.numel())

@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor, nn
 
 from scintiflow.restoration.backbone import STEM_STRIDE
+from scintiflow.restoration.whole_batch import whole_mean, whole_sum
 from scintiflow.structures import STRUCTURES
 
 SMOOTHING_PIXELS = 1.0  # e above: a structure that is neither there nor predicted costs nothing
@@ -38,7 +39,8 @@ class PriorHead(nn.Module):
 def prior_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """L_prior of logits and soft masks in 0..1, both `[n, structure, row, column]`."""
     predicted = logits.sigmoid()
-    shared = (predicted * masks).sum((0, 2, 3))
-    total = (predicted + masks).sum((0, 2, 3))
+    shared = whole_sum((predicted * masks).sum((0, 2, 3)))
+    total = whole_sum((predicted + masks).sum((0, 2, 3)))
     dice = (2 * shared + SMOOTHING_PIXELS) / (total + SMOOTHING_PIXELS)
-    return F.binary_cross_entropy_with_logits(logits, masks) + torch.mean(1 - dice)
+    entropy = F.binary_cross_entropy_with_logits(logits, masks)
+    return whole_mean(entropy, logits.numel()) + torch.mean(1 - dice)

@@ -6,7 +6,6 @@
 - `curves.csv`, `curves.png`.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,17 +14,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import scintiflow
 from scintiflow.dataset.opposite import opposite_views
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import read_json, sha256_file, write_json
+from scintiflow.files import sha256_file, write_json
+from scintiflow.modality import BONE_SCAN, Modality
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
+from scintiflow.restoration.counts import INPUT_CHANNELS, OPPOSITE_CHANNELS, count_true
+from scintiflow.restoration.model_folder import (
+    DESCRIPTION,
+    FIRST,
+    REFERENCE,
+    REFERENCE_FOLDER,
+    SECOND,
+    checked_weights,
+    description_of,
+)
 from scintiflow.structures import STRUCTURES
 
-FIRST, SECOND, DESCRIPTION = "first.safetensors", "second.safetensors", "cascade.json"
-REFERENCE = "reference"  # the name of the model that the project carries with it, and of its folder
-REFERENCE_FOLDER = Path(scintiflow.__file__).parents[2] / REFERENCE
+STEM_WEIGHT = "backbone.stem.weight"
 WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
 
@@ -33,15 +40,23 @@ class RestorationNetwork(nn.Module):
     """f^IR1 over whole scans: counts `[scan, view, row, column]` and k -> estimated standard counts, same shape.
 
     A network of two views takes the other view of the same scan as its second input, where a scan has two.
+    `count_true_pixels` is the reach within which counts stay what was measured, see `count_true`; 0 leaves them.
     """
 
-    def __init__(self, first: FirstNetwork) -> None:
+    def __init__(self, first: FirstNetwork, count_true_pixels: float = 0.0) -> None:
         super().__init__()
-        self.first = first
+        self.first, self.count_true_pixels = first, count_true_pixels
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
-        return torch.cat([restored.counts for restored in self.by_view(counts, k)]).reshape(counts.shape)
+        return torch.cat([self.one_view(*inputs) for inputs in self._inputs(counts, k)]).reshape(counts.shape)
+
+    def one_view(self, counts: Tensor, k: Tensor, opposite: Tensor | None = None) -> Tensor:
+        """One view restored, `[1, 1, row, column]`; arguments as `FirstNetwork.forward` has them."""
+        estimate = self.first(counts, k, opposite).counts
+        if self.count_true_pixels:
+            estimate = count_true(estimate, counts * k.view(-1, 1, 1, 1), self.count_true_pixels)
+        return estimate
 
     def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
@@ -53,12 +68,15 @@ class RestorationNetwork(nn.Module):
         return torch.cat(masks).reshape(scans, views, len(STRUCTURES), rows, columns).transpose(1, 2)
 
     def by_view(self, counts: Tensor, k: Tensor | float) -> Iterator[Restored]:
-        """View by view, which bounds the memory."""
+        """View by view, which bounds the memory; what f^IR1 gives, before `count_true`."""
+        return (self.first(*inputs) for inputs in self._inputs(counts, k))
+
+    def _inputs(self, counts: Tensor, k: Tensor | float) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         ratios = torch.as_tensor(k, dtype=torch.float32, device=counts.device).expand(len(counts))
         for scan, ratio in zip(counts, ratios, strict=True):
             opposites = self._opposites(scan)
             for view, opposite in zip(scan.float(), opposites, strict=True):
-                yield self.first(view[None, None], ratio.view(1), opposite)
+                yield view[None, None], ratio.view(1), opposite
 
     def _opposites(self, scan: Tensor) -> list[Tensor | None]:
         if self.first.views == 1:
@@ -73,6 +91,7 @@ def save_cascade(
     params: TrainCascadeParams,
     training_set_sha256: str,
     accelerations: list[float] | None = None,
+    modality: Modality = BONE_SCAN,
 ) -> None:
     """Write weights and description into an existing folder.
 
@@ -84,9 +103,11 @@ def save_cascade(
     description = {
         "accelerations": accelerations or params.augmentation.accelerations,
         "base_blur_pixels": params.base_blur_pixels,
+        "count_true_pixels": params.count_true_pixels,
         "first": params.first.model_dump(),
         "first_parameters": _parameters(cascade.first),
         "first_sha256": sha256_file(folder / FIRST),
+        "modality": modality.name,
         "params_sha256": params.sha256(),
         "patch_pixels": params.patch_pixels,
         "prior_head": cascade.first.prior_head is not None,
@@ -108,12 +129,8 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
 
     Raises ScintiflowError if the folder is incomplete or the weights are not the described ones.
     """
-    description = _description(cascade_folder)
-    weights = cascade_folder / FIRST
-    if not weights.is_file() or sha256_file(weights) != description["first_sha256"]:
-        raise ScintiflowError(
-            f"is absent or differs from {DESCRIPTION}", where=weights, remedy="Run the train_cascade stage again"
-        )
+    description = description_of(cascade_folder)
+    weights = checked_weights(cascade_folder)
     network = NetworkParams.model_validate(description["first"])
     first = FirstNetwork(
         network,
@@ -123,18 +140,21 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
         description.get("prior_head", False),
     )
     first.load_state_dict(load_file(weights))
-    return RestorationNetwork(first.to(memory_format=torch.channels_last)).eval()
+    reach = description.get("count_true_pixels", 0.0)
+    return RestorationNetwork(first.to(memory_format=torch.channels_last), reach).eval()
 
 
 def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
     """State of the f^IR1 that `params.start_from` names; None where training starts from nothing.
+
+    A network of two views may start from one of a single view: it does not look at the opposite view at first.
 
     Raises ScintiflowError if the weights are not the named ones, or belong to another network.
     """
     if not params.start_from:
         return None
     folder = REFERENCE_FOLDER if params.start_from == REFERENCE else Path(params.start_from)
-    description = _description(folder)
+    description = description_of(folder)
     if description["first_sha256"] != params.start_from_sha256:
         raise ScintiflowError(
             f"holds weights with SHA-256 {description['first_sha256']}",
@@ -147,14 +167,20 @@ def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
         "prior_head": params.prior_head_weight > 0,
         "views": params.views,
     }
+    gains_a_view = (description["views"], params.views) == (1, 2)
     for name, value in wanted.items():
-        if description[name] != value:
+        if description[name] != value and not (name == "views" and gains_a_view):
             raise ScintiflowError(
                 f"was trained with {name} = {description[name]}, not {value}",
                 where=folder,
                 remedy="Set it so in train_cascade, or clear train_cascade.start_from",
             )
-    return load_network(folder).first.state_dict()
+    state = load_network(folder).first.state_dict()
+    if gains_a_view:
+        stem = state[STEM_WEIGHT]  # [width, input channel, y, x]; those of the opposite view follow the others
+        added = stem.shape[1] * OPPOSITE_CHANNELS // INPUT_CHANNELS
+        state[STEM_WEIGHT] = torch.cat([stem, stem.new_zeros(len(stem), added, *stem.shape[2:])], 1)
+    return state
 
 
 def load_restorer(cascade_folder: Path, device: str = "cpu") -> Callable[[np.ndarray, float], np.ndarray]:
@@ -200,20 +226,9 @@ def load_second_restorer(
     return restore
 
 
-def checkpoint_sha256(cascade_folder: Path) -> str:
-    """Hex SHA-256 of f^IR1's weights: the identity of what restores."""
-    return str(_description(cascade_folder)["first_sha256"])
-
-
-def trained_accelerations(cascade_folder: Path) -> tuple[float, float] | None:
-    """The lowest and highest k that the cascade was trained for; None where it knows its own protocol only."""
-    found = _description(cascade_folder).get("accelerations")
-    return (float(found[0]), float(found[1])) if found else None
-
-
 def origin_of(cascade_folder: Path) -> str:
     """What training started from, in words."""
-    recipe = _description(cascade_folder).get("recipe", {})
+    recipe = description_of(cascade_folder).get("recipe", {})
     if not recipe.get("start_from"):
         return "nothing: random weights"
     return f"{recipe['start_from']}, an f^IR1 with SHA-256 {recipe['start_from_sha256']}"
@@ -224,21 +239,12 @@ def recipe_of(cascade_folder: Path) -> TrainCascadeParams:
 
     Raises ScintiflowError for a folder written before these were kept.
     """
-    recipe = _description(cascade_folder).get("recipe")
+    recipe = description_of(cascade_folder).get("recipe")
     if recipe is None:
         raise ScintiflowError(
             "does not say how it was trained", where=cascade_folder, remedy="Run the train_cascade stage again"
         )
     return TrainCascadeParams.model_validate(recipe)
-
-
-def _description(folder: Path) -> dict:
-    try:
-        return read_json(folder / DESCRIPTION)
-    except (OSError, json.JSONDecodeError):
-        raise ScintiflowError(
-            "is not a trained cascade", where=folder, remedy="Run the train_cascade stage first"
-        ) from None
 
 
 def _plain(network: nn.Module) -> dict[str, Tensor]:

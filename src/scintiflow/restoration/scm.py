@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor
 
+from scintiflow.restoration.whole_batch import whole_sum
+
 SMALLEST_REGION_PIXELS = 4.0  # of feature pixels; a smaller region has no trustworthy prototype
 
 
@@ -22,7 +24,7 @@ def semantic_consistency(first: Tensor, second: Tensor, masks: Tensor, body: Ten
     present = (size >= SMALLEST_REGION_PIXELS).float()[:, :, None, None]
     difference = similarity_maps(first, masks) - similarity_maps(second, masks)
     weight = present * body
-    return (difference.square() * weight).sum() / weight.sum().clamp(min=1.0)
+    return whole_sum((difference.square() * weight).sum()) / whole_sum(weight.sum()).clamp(min=1.0)
 
 
 def similarity_maps(features: Tensor, masks: Tensor) -> Tensor:

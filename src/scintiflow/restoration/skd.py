@@ -11,6 +11,8 @@ name is the paper's (arXiv 2503.02321); the equations are inferred by us. P is u
 import torch.nn.functional as F  # noqa: N812  the field's usual name
 from torch import Tensor, nn
 
+from scintiflow.restoration.whole_batch import whole_sum
+
 
 class SemanticKnowledgeDistillation(nn.Module):
     """Both distances, unweighted."""
@@ -32,7 +34,7 @@ class SemanticKnowledgeDistillation(nn.Module):
 
 def body_mean(values: Tensor, body: Tensor) -> Tensor:
     """Mean of `values` weighted by `body`; 0 where there is no body."""
-    return (values * body).sum() / body.sum().clamp(min=1.0)
+    return whole_sum((values * body).sum()) / whole_sum(body.sum()).clamp(min=1.0)
 
 
 def _normalised(features: Tensor) -> Tensor:

@@ -1,17 +1,19 @@
-"""Training of the cascade: one callback that keeps time, one function that runs it over `module`.
+"""Training of the cascade: one function that runs `module` under its `timekeeper`.
 
 Everything that shapes the weights depends on the optimiser step: data, learning rate, ramp, validation.
 A run that resumes from its checkpoint ends with the weights of the uninterrupted run, bit for bit on a CPU.
+Processes that torch's launcher has started share every batch (`whole_batch`): their number is no part of the recipe
+and changes the weights by rounding alone.
 Validation knows no truth: simulated children are treated like real ones (decision 0004), and the noise-corrected
 error stands in for the error against the truth. Truth is for `evaluation` and `benchmarks`.
 """
 
 import logging
 import os
-import tempfile
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,82 +22,45 @@ import torch
 
 from scintiflow.dataset.examples import Study
 from scintiflow.dataset.patches import PatchSampler
-from scintiflow.files import whole_file
 from scintiflow.params import TrainCascadeParams
-from scintiflow.progress import Bar, work
+from scintiflow.progress import SilentBar, work
 from scintiflow.restoration.batches import WORKERS_WITH_ACCELERATOR, Sampler, SteppedBatches, batch_loader
 from scintiflow.restoration.best import BestSoFar
 from scintiflow.restoration.module import CascadeTraining
-from scintiflow.restoration.panel import draw_panel, picture_steps
 from scintiflow.restoration.restorer import starting_weights
-from scintiflow.restoration.validation import ValidationView, thinned_views, validate
+from scintiflow.restoration.timekeeper import Timekeeper
+from scintiflow.restoration.validation import ValidationView, held_out_views
 from scintiflow.tracking import Tracker
 
 CHECKPOINT = "last.ckpt"
-ROWS_BETWEEN_VALIDATIONS = 5
 
 
-class Timekeeper(lightning.Callback):
-    """After every step: average, record, validate, save, in this order, so that a checkpoint holds them all."""
+class StoppedEarly(SystemExit):
+    """Training was told to stop (SIGTERM); its checkpoint is written, and the next run goes on from there."""
 
-    def __init__(self, views: Sequence[ValidationView], checkpoint: Path, tracker: Tracker, bar: Bar) -> None:
-        self._views, self._checkpoint, self._tracker, self._bar = views, checkpoint, tracker, bar
-        self._note, self._step = "", -1
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(128 + signal.SIGTERM)
+        self.step, self.steps = step, steps
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._step = trainer.global_step
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object, **__: object
-    ) -> None:
-        assert isinstance(pl_module, CascadeTraining)
-        module = pl_module
-        step, params = trainer.global_step, module.params
-        if step == self._step:  # one of several batches of a step
-            return
-        self._step = step
-        module.averaged.update_parameters(module.cascade)
-        module.steps_of_this_run += 1
-        validating = step % params.validate_every == 0 or step == params.steps
-        if validating or step % max(1, params.validate_every // ROWS_BETWEEN_VALIDATIONS) == 0:
-            extra = self._validated(module) if validating else {}
-            row = module.curves.close_row(
-                step,
-                learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
-                distillation=float(module.teacher_is_better),
-                **extra,
-            )
-            if trainer.is_global_zero:
-                self._tracker.metrics({name: value for name, value in row.items() if name != "step"}, step=step)
-                if step in picture_steps(params.steps, params.validate_every):
-                    self._picture(module, step)
-        if module.best.is_over:
-            trainer.should_stop = True
-        if step % params.checkpoint_every == 0 or module.best.is_over:
-            save_checkpoint(trainer, self._checkpoint)
-        self._bar.advance(note=self._note)
-
-    def _validated(self, module: CascadeTraining) -> dict[str, float]:
-        psnr = validate(module.averaged_cascade, self._views, module.device)
-        module.teacher_is_better = psnr["second"] > psnr["first"]
-        module.best.note(psnr["first"], module.averaged_cascade)
-        self._note = f"f^IR1 {psnr['first']:.2f} dB, f^IR2 {psnr['second']:.2f} dB"
-        return {"validation_psnr_first_db": psnr["first"], "validation_psnr_second_db": psnr["second"]}
-
-    def _picture(self, module: CascadeTraining, step: int) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"step-{step:06d}.png"
-            draw_panel(module.averaged_cascade, self._views[0], module.device, f"step {step}: {self._note}", path)
-            self._tracker.artifact(path, "pictures")
+    def __str__(self) -> str:
+        return f"training was told to stop after step {self.step} of {self.steps}; the next run goes on from there"
 
 
-def save_checkpoint(trainer: lightning.Trainer, path: Path) -> None:
-    """Everything that resuming needs, whole or not at all; called on every device, written by the first."""
-    if not trainer.is_global_zero:
-        trainer.save_checkpoint(path)
-        return
-    with whole_file(path) as partial:
-        trainer.save_checkpoint(partial)
+@dataclass(frozen=True)
+class Processes:
+    """How many processes train together, on how many nodes, and which of them this is."""
+
+    rank: int = 0
+    number: int = 1
+    nodes: int = 1
+
+    @classmethod
+    def of_the_launcher(cls) -> "Processes":
+        """As torch's launcher says; one where it started none."""
+        if not torch.distributed.is_torchelastic_launched():
+            return cls()
+        rank, number, here = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+        return cls(rank, number, number // here)
 
 
 def train(
@@ -110,12 +75,15 @@ def train(
 
     Args:
         training, held_out: studies of the train and the validation patients.
-        checkpoint_folder: gets `last.ckpt` every `checkpoint_every` steps; the caller removes it.
+        checkpoint_folder: gets `last.ckpt` every `checkpoint_every` steps, after the last, and when a SIGTERM
+            comes; the caller removes it.
         recipe: hash of parameters and data; a checkpoint of another recipe is ignored.
 
     Returns:
         The module after its last step; `averaged_cascade` holds the weights to keep: the last, or the best
         where `params.patience` is set.
+
+    Raises StoppedEarly, a SystemExit, after a SIGTERM.
     """
     sampler = PatchSampler(
         training,
@@ -126,7 +94,7 @@ def train(
         augmentation=params.augmentation,
         views=params.views,
     )
-    views = thinned_views(held_out, params.seed, params.views)
+    views = held_out_views(held_out, params.seed, params.views)
     return fit(params, sampler, views, checkpoint_folder, recipe, tracker)
 
 
@@ -148,18 +116,20 @@ def fit(
     if start is not None:  # a checkpoint, if there is one, overwrites them
         for cascade in (module.cascade, module.averaged_cascade):
             cascade.first.load_state_dict(start)
-    rank, devices = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    processes = Processes.of_the_launcher()
     first_batch, last_batch = (step * params.batches_per_step for step in (done, last))
-    batches = SteppedBatches(sampler, first_batch, last_batch, rank, devices)
+    batches = SteppedBatches(sampler, first_batch, last_batch, processes.rank, processes.number)
     loader = batch_loader(batches, WORKERS_WITH_ACCELERATOR if accelerated else 0)
-    with _quiet_lightning(), work("Train the cascade", params.steps) as bar:
+    shown = nullcontext(SilentBar()) if processes.rank else work("Train the cascade", params.steps)
+    with _quiet_lightning(), shown as bar:
         if done:
             bar.advance(done, note="resumed")
+        timekeeper = Timekeeper(views, checkpoint, tracker, bar)
         trainer = lightning.Trainer(
             accelerator="gpu" if accelerated else "cpu",
-            devices=max(1, devices // int(os.environ.get("NNODES", "1"))),
-            num_nodes=int(os.environ.get("NNODES", "1")),
-            strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
+            devices=processes.number // processes.nodes,
+            num_nodes=processes.nodes,
+            strategy="ddp_find_unused_parameters_true" if processes.number > 1 else "auto",
             max_steps=last,
             accumulate_grad_batches=params.batches_per_step,
             max_epochs=-1,
@@ -169,9 +139,11 @@ def fit(
             enable_model_summary=False,
             limit_val_batches=0,
             num_sanity_val_steps=0,
-            callbacks=[Timekeeper(views, checkpoint, tracker, bar)],
+            callbacks=[timekeeper],
         )
         trainer.fit(module, loader, ckpt_path=checkpoint if done else None, weights_only=True if done else None)
+    if timekeeper.was_told_to_stop and trainer.global_step < last:
+        raise StoppedEarly(trainer.global_step, last)
     if trainer.global_step < last and not module.best.is_over:
         raise KeyboardInterrupt(f"training stopped at step {trainer.global_step} of {params.steps}")
     module.best.return_to(module.averaged_cascade)

@@ -6,7 +6,8 @@ The target T of a pair is Poisson with mean t x truth and independent of the inp
 
 and the last term can be subtracted: the noise-corrected error. It is noisy itself, but its noise is the same for all
 networks, so differences between them are far surer than the value. The default pairs are thinned standard
-scans: no movement lies between their parts, which would break the correction (see `dataset.thinning`).
+scans: no movement lies between their parts, which would break the correction (see `dataset.thinning`). Pictures
+whose pixels are no counts are validated on their real pairs, and nothing is subtracted.
 
 For f^IR2 the value is a little too high where its masks come from the standard scan: they know some of T's noise
 (docs/explanation/restoration.md has the numbers). f^IR1 sees no masks.
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from scintiflow.dataset.examples import Example, Study, aligned_pair, thinned_view
+from scintiflow.modality import LEVELS
 from scintiflow.restoration.cascade import Cascade, Restored
 from scintiflow.structures import BODY
 
@@ -31,7 +33,10 @@ SMALLEST_ERROR = 1e-6
 
 @dataclass(frozen=True)
 class ValidationView:
-    """One view, cut to the body: `[1, 1, row, column]` tensors, masks `[1, structure, row, column]`."""
+    """One view, cut to the body: `[1, 1, row, column]` tensors, masks `[1, structure, row, column]`.
+
+    `is_counted` as in `Modality`; `data_range` is L of the PSNR.
+    """
 
     input: Tensor
     k: Tensor
@@ -40,6 +45,18 @@ class ValidationView:
     masks: Tensor
     body: Tensor
     opposite: Tensor | None = None
+    is_counted: bool = True
+
+    @property
+    def data_range(self) -> float:
+        return DATA_RANGE_COUNTS if self.is_counted else LEVELS
+
+
+def held_out_views(studies: Sequence[Study], seed: int, views: int = 1) -> list[ValidationView]:
+    """What training is validated on: thinned pairs of scans, real pairs of pictures."""
+    counted = [study for study in studies if study.modality.is_counted]
+    pictures = [study for study in studies if not study.modality.is_counted]
+    return thinned_views(counted, seed, views) + real_views(pictures, views)
 
 
 def thinned_views(studies: Sequence[Study], seed: int, views: int = 1) -> list[ValidationView]:
@@ -54,8 +71,11 @@ def thinned_views(studies: Sequence[Study], seed: int, views: int = 1) -> list[V
 
 def real_views(studies: Sequence[Study], views: int = 1) -> list[ValidationView]:
     """Every view as the real pair, aligned by whole pixels; what movement is left counts as error."""
-    pairs = [aligned_pair(study, view, views) for study in studies for view in range(len(study.standard))]
-    return [_validation_view(pair) for pair in pairs]
+    return [
+        _validation_view(aligned_pair(study, view, views), study.modality.is_counted)
+        for study in studies
+        for view in range(len(study.standard))
+    ]
 
 
 @torch.no_grad()
@@ -67,7 +87,8 @@ def validate(cascade: Cascade, views: Sequence[ValidationView], device: torch.de
         first, second = restore_view(cascade, view, device)
         errors["first"].append(_corrected_error(first, view))
         errors["second"].append(_corrected_error(second, view))
-    return {name: _psnr(float(np.average(values, weights=pixels))) for name, values in errors.items()}
+    data_range = views[0].data_range
+    return {name: _psnr(float(np.average(values, weights=pixels)), data_range) for name, values in errors.items()}
 
 
 @torch.no_grad()
@@ -83,13 +104,18 @@ def validate_restorer(restore: Callable[[Tensor, Tensor], Tensor], views: Sequen
     """Noise-corrected PSNR in dB of any function (input counts, k) -> standard counts."""
     pixels = [float(view.body.sum()) for view in views]
     errors = [corrected_error(restore(view.input, view.k), view) for view in views]
-    return _psnr(float(np.average(errors, weights=pixels)))
+    return _psnr(float(np.average(errors, weights=pixels)), views[0].data_range)
 
 
 def corrected_error(standard: Tensor, view: ValidationView) -> float:
-    """Mean squared error against the truth over the body, estimated; may be below zero by chance."""
+    """Mean squared error against the truth over the body, estimated; may be below zero by chance.
+
+    Of a picture the truth is the good picture itself.
+    """
     observed = view.target / view.target_share
-    squared = (standard.cpu() - observed).square() - view.target / view.target_share**2
+    squared = (standard.cpu() - observed).square()
+    if view.is_counted:
+        squared = squared - view.target / view.target_share**2
     return float((squared * view.body).sum() / view.body.sum())
 
 
@@ -97,11 +123,11 @@ def _corrected_error(restored: Restored, view: ValidationView) -> float:
     return corrected_error(restored.counts, view)
 
 
-def _psnr(error: float) -> float:
-    return 10 * math.log10(DATA_RANGE_COUNTS**2 / max(error, SMALLEST_ERROR))
+def _psnr(error: float, data_range: float) -> float:
+    return 10 * math.log10(data_range**2 / max(error, SMALLEST_ERROR))
 
 
-def _validation_view(example: Example) -> ValidationView:
+def _validation_view(example: Example, is_counted: bool = True) -> ValidationView:
     window = _around(example.masks[BODY] > 127)
 
     def tensor(image: np.ndarray) -> Tensor:
@@ -116,6 +142,7 @@ def _validation_view(example: Example) -> ValidationView:
         masks=masks,
         body=(masks[:, BODY : BODY + 1] > 0.5).float(),
         opposite=None if example.opposite is None else tensor(example.opposite)[None],
+        is_counted=is_counted,
     )
 
 

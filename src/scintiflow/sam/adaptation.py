@@ -96,8 +96,9 @@ def adapt(
         shown = zip(held_out, before.pictures, after.pictures, strict=False)
         draw_overlays(
             partial / OVERLAYS,
-            [Overlay(sample.counts, first, last, sample.masks, sample.exact) for sample, first, last in shown],
+            [Overlay(sample.shown, first, last, sample.masks, sample.exact) for sample, first, last in shown],
             params.display_ceiling_counts,
+            held_out[0].modality.structures,
         )
     tracker.metrics(report)
     tracker.artifact(folder / OVERLAYS, "sam")

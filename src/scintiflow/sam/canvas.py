@@ -3,13 +3,15 @@
 Both views are cropped to one window (the union of their body boxes and a narrow margin, so that head
 and feet do not lie on the canvas's edge), laid side by side, anterior left and posterior right, and
 scaled so that the longest side fills the canvas; the rest is padding at the bottom or the right, as SAM
-wants it. An uncropped 1024 x 256 view would waste three quarters of the canvas (our design).
+wants it. An uncropped 1024 x 256 view would waste three quarters of the canvas (our design). A picture has one
+pane instead of two views, and its colours are the canvas's colours.
 
 A pixel (row, column) of a view lies at canvas position (y, x), both in SAM's convention in which
 whole numbers are pixel centres.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -31,17 +33,19 @@ class Placement:
         window: the crop, in pixels of the scan, the same for both views.
         image_size: side of the canvas.
         view_size: (rows, columns) that one view's crop takes on the canvas.
+        panes: views side by side.
     """
 
     shape: tuple[int, int]
     window: Box
     image_size: int
     view_size: tuple[int, int]
+    panes: int = 2
 
     @property
     def used(self) -> tuple[int, int]:
         """(rows, columns) of the canvas that are not padding."""
-        return self.view_size[0], 2 * self.view_size[1]
+        return self.view_size[0], self.panes * self.view_size[1]
 
     def to_canvas(self, points: np.ndarray, view: int) -> np.ndarray:
         """Canvas positions (x, y) `[..., 2]` of scan positions (row, column) `[..., 2]` of a view."""
@@ -51,9 +55,9 @@ class Placement:
         return np.stack([x + view * self.view_size[1], y], axis=-1)
 
 
-def place(shape: tuple[int, int], boxes: tuple[Box, Box], image_size: int) -> Placement:
-    """Placement of a scan with the given body boxes (anterior, posterior)."""
-    body = boxes[0].union(boxes[1])
+def place(shape: tuple[int, int], boxes: tuple[Box, ...], image_size: int) -> Placement:
+    """Placement of a scan with the given body boxes (anterior, posterior), or of a picture with its one box."""
+    body, panes = reduce(Box.union, boxes), len(boxes)
     margin = round(MARGIN * body.height)
     window = Box(
         max(0, body.top - margin),
@@ -61,23 +65,24 @@ def place(shape: tuple[int, int], boxes: tuple[Box, Box], image_size: int) -> Pl
         min(shape[0], body.bottom + margin),
         min(shape[1], body.right + margin),
     )
-    scale = image_size / max(window.height, 2 * window.width)
+    scale = image_size / max(window.height, panes * window.width)
     height = min(image_size, max(1, round(window.height * scale)))
-    width = min(image_size // 2, max(1, round(window.width * scale)))
-    return Placement(shape, window, image_size, (height, width))
+    width = min(image_size // panes, max(1, round(window.width * scale)))
+    return Placement(shape, window, image_size, (height, width), panes)
 
 
 def draw(expected_standard: np.ndarray, placement: Placement, ceiling_counts: float) -> Tensor:
     """The canvas without padding: float32 `[3, y, x]` in 0..255, for `Sam.preprocess`.
 
     Args:
-        expected_standard: counts `[view, row, column]` on the standard scan's scale (k R for a rapid scan).
+        expected_standard: counts `[view, row, column]` on the standard scan's scale (k R for a rapid scan), or a
+            picture's levels `[plane, row, column]`, one plane or three.
         ceiling_counts: counts per scan pixel that are shown as white; the window is the square root from 0
             to this number and is the same for every image.
     """
     cropped = torch.from_numpy(np.ascontiguousarray(_crop(expected_standard, placement), dtype=np.float32))
     small = _resize(cropped, placement.view_size).clamp(0, ceiling_counts)
-    side_by_side = torch.cat([small[0], small[1]], dim=1)
+    side_by_side = small if placement.panes == 1 else torch.cat(list(small), dim=1)
     return (255 * torch.sqrt(side_by_side / ceiling_counts)).expand(3, -1, -1)
 
 
@@ -90,8 +95,8 @@ def masks_to_canvas(masks: np.ndarray, placement: Placement, side: int) -> Tenso
     cropped = torch.from_numpy(np.ascontiguousarray(_crop(masks, placement), dtype=np.float32))
     small = _resize(cropped, placement.view_size)
     height, width = placement.view_size
-    canvas = torch.zeros(structures, 2, placement.image_size, placement.image_size)
-    for view in range(2):
+    canvas = torch.zeros(structures, placement.panes, placement.image_size, placement.image_size)
+    for view in range(placement.panes):
         canvas[:, view, :height, view * width : (view + 1) * width] = small[:, view]
     return _resize(canvas, (side, side))
 
@@ -105,11 +110,11 @@ def masks_from_canvas(logits: Tensor, placement: Placement) -> np.ndarray:
     structures = logits.shape[0]
     height, width = placement.view_size
     window = placement.window
-    masks = np.zeros((structures, 2, *placement.shape), dtype=np.float32)
+    masks = np.zeros((structures, placement.panes, *placement.shape), dtype=np.float32)
     canvas = functional.interpolate(
         logits.float(), (placement.image_size, placement.image_size), mode="bilinear", align_corners=False
     )
-    for view in range(2):
+    for view in range(placement.panes):
         half = canvas[:, view : view + 1, :height, view * width : (view + 1) * width]
         scan = functional.interpolate(half, (window.height, window.width), mode="bilinear", align_corners=False)
         masks[:, view, window.top : window.bottom, window.left : window.right] = torch.sigmoid(scan[:, 0]).numpy()

@@ -17,10 +17,11 @@ import pandas as pd
 import torch
 from segment_anything.modeling import Sam
 
-from scintiflow.dataset.manifest import Dataset
+from scintiflow.dataset.manifest import Dataset, modality_of
 from scintiflow.dataset.priors import Prior
 from scintiflow.sam.adapter import load_adapted_sam
 from scintiflow.sam.prediction import predict
+from scintiflow.sam.subjects import masks_of_planes, prompts_of
 from scintiflow.sam.training import deterministic
 
 SECONDS_TO_START = 8.0  # a further process loads torch and the network while this much work is done elsewhere
@@ -42,15 +43,17 @@ class Asker:
 
     def prior(self, dataset: Dataset, row: pd.Series) -> Prior:
         """Soft masks and embeddings of both scans of a study, a row of the manifest."""
-        pair = dataset.pair(row["study"])
-        how = (
-            float(row["spacing_mm"]),
-            self.description["display_ceiling_counts"],
-            self.description["shape_prompts"],
-        )
+        pair, modality, spacing = dataset.pair(row["study"]), modality_of(row), float(row["spacing_mm"])
+        how = self.description["display_ceiling_counts"], self.description["shape_prompts"]
+
+        def asked(expected_standard: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+            prompts = prompts_of(modality, expected_standard, spacing)
+            masks, embedding = predict(self.sam, expected_standard, spacing, *how, prompts)
+            return masks_of_planes(modality, masks, len(expected_standard)), embedding
+
         with deterministic(), _one_thread():
-            rapid, rapid_embedding = predict(self.sam, pair.rapid * np.float32(row["count_ratio"]), *how)
-            standard, standard_embedding = predict(self.sam, pair.standard.astype(np.float32), *how)
+            rapid, rapid_embedding = asked(pair.rapid * np.float32(row["count_ratio"]))
+            standard, standard_embedding = asked(pair.standard.astype(np.float32))
         keep = self.keep_embeddings
         return Prior(
             masks_rapid=_as_bytes(rapid),

@@ -15,6 +15,7 @@ from scintiflow.structures import STRUCTURES
 
 COLOURS = ("#00b3c8", "#e69f00", "#009e73", "#d62728", "#cc33cc")  # in the order of STRUCTURES
 MARGIN = 6  # pixels
+PANEL_INCHES, TALLEST_INCHES = 3.1, 5.6
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Overlay:
     truth: np.ndarray | None
 
 
-def draw_overlays(path: Path, overlays: list[Overlay], ceiling_counts: float) -> None:
+def draw_overlays(
+    path: Path, overlays: list[Overlay], ceiling_counts: float, structures: tuple[str, ...] = STRUCTURES
+) -> None:
     """Write a PNG: a row for each patient; before | after | target | truth, each anterior beside posterior."""
     titles = ["before", "after", "pseudo-masks"]
     with_truth = any(overlay.truth is not None for overlay in overlays)
     titles += ["exact masks"] if with_truth else []
-    height = 5.6 * len(overlays)  # inches; the top holds titles, the bottom the legend
-    figure = Figure(figsize=(3.1 * len(titles), height), dpi=80)
+    height = sum(_row_inches(overlay) for overlay in overlays)  # the top holds titles, the bottom the legend
+    figure = Figure(figsize=(PANEL_INCHES * len(titles), height), dpi=80)
     FigureCanvasAgg(figure)
     space = {"left": 0.01, "right": 0.99, "bottom": 0.3 / height, "top": 1 - 0.25 / height}
     space |= {"wspace": 0.03, "hspace": 0.05}
@@ -44,10 +47,15 @@ def draw_overlays(path: Path, overlays: list[Overlay], ceiling_counts: float) ->
         for axis, title, masks in zip(axes, titles, panels, strict=False):
             _panel(axis, overlay, masks, ceiling_counts)
             axis.set_title(title, fontsize=9)
-    handles = [Line2D([], [], color=c, label=s.replace("_", " ")) for c, s in zip(COLOURS, STRUCTURES, strict=True)]
+    handles = [Line2D([], [], color=c, label=s.replace("_", " ")) for c, s in zip(COLOURS, structures, strict=True)]
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=8, frameon=False)
     with whole_file(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
+
+
+def _row_inches(overlay: Overlay) -> float:
+    views, rows, columns = overlay.counts.shape
+    return min(TALLEST_INCHES, PANEL_INCHES * rows / (views * columns) + 0.5)
 
 
 def _panel(axis: Axes, overlay: Overlay, masks: np.ndarray | None, ceiling_counts: float) -> None:
@@ -60,10 +68,11 @@ def _panel(axis: Axes, overlay: Overlay, masks: np.ndarray | None, ceiling_count
     left, right = max(0, box.left - MARGIN), min(columns, box.right + MARGIN)
 
     def beside(array: np.ndarray) -> np.ndarray:
-        return np.concatenate([array[view, top:bottom, left:right] for view in range(2)], axis=1)
+        return np.concatenate([array[view, top:bottom, left:right] for view in range(len(overlay.counts))], axis=1)
 
     shown = np.sqrt(np.clip(beside(overlay.counts) / ceiling_counts, 0, 1))
-    axis.imshow(shown, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    black_is = "gray_r" if len(overlay.counts) > 1 else "gray"  # many counts are dark, light in a picture is light
+    axis.imshow(shown, cmap=black_is, vmin=0, vmax=1, interpolation="nearest")
     for structure, colour in enumerate(COLOURS):
         outline = beside(masks[structure])
         if outline.any():

@@ -28,7 +28,8 @@ def mask_logits(
     tokens at a time. With `shape_prompts` the expected shape of every structure (for bone the body's) is
     also given, as SAM's dense prompt.
     """
-    by_structure = boxes.unflatten(0, (len(BOXED), 2))
+    panes = len(points)
+    by_structure = boxes.unflatten(0, (len(BOXED), panes))
     answers: dict[int, Tensor] = {}
     boxed = [structure for structure in structures if structure != BONE]
     if boxed:
@@ -36,7 +37,7 @@ def mask_logits(
         shapes = [expected_shape(sam, structure, asked) for structure, asked in boxes_of.items()]
         dense = torch.cat(shapes) if shape_prompts else None
         logits = _decode(sam, embedding, None, torch.cat(list(boxes_of.values())), dense)
-        answers |= dict(zip(boxed, logits.unflatten(0, (len(boxed), 2)), strict=True))
+        answers |= dict(zip(boxed, logits.unflatten(0, (len(boxed), panes)), strict=True))
     if BONE in structures:
         labels = torch.ones(points.shape[:2], device=points.device)
         dense = expected_shape(sam, BODY, by_structure[BOXED.index(BODY)]) if shape_prompts else None
@@ -65,8 +66,9 @@ def predict(
     """Soft masks float32 `[structure, view, row, column]` and the image embedding `[channel, y, x]` of a scan.
 
     Args:
-        expected_standard: counts `[view, row, column]` on the standard scan's scale: S itself, or k R.
-        prompts: those of this scan, if they are known already.
+        expected_standard: counts `[view, row, column]` on the standard scan's scale: S itself, or k R; or a
+            picture's levels, whose masks have one view.
+        prompts: those of this scan, if they are known already; of a picture they must be given.
     """
     device = sam.pixel_mean.device
     prompts = prompts or find_prompts(expected_standard, spacing_mm)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scintiflow.dataset.manifest import Dataset, shift_pixels
+from scintiflow.dataset.manifest import Dataset, modality_of, shift_pixels
 from scintiflow.dataset.priors import INDEX, Prior, load_prior
 from scintiflow.files import sha256_file, whole_folder, write_json
 from scintiflow.params import DistilPriorsParams
@@ -31,9 +31,11 @@ from scintiflow.sam import (
     distillation,
     lora,
     mask_prompts,
+    picture_regions,
     prediction,
     prompts,
     spots,
+    subjects,
 )
 from scintiflow.sam.distillation import Asker, in_processes, useful_workers
 from scintiflow.sam.overlap import dice
@@ -50,9 +52,11 @@ ANSWERS_COME_FROM = (
     distillation,
     lora,
     mask_prompts,
+    picture_regions,
     prediction,
     prompts,
     spots,
+    subjects,
 )
 
 
@@ -166,7 +170,7 @@ def _index(
             "architecture": description["architecture"],
             "adapter_sha256": description["adapter_sha256"],
         },
-        "structures": list(STRUCTURES),
+        "structures": list(_structures(rows)),
         "code_sha256": answering_code_sha256(),
         "prompts_version": prompts.VERSION,
         "keep_embeddings": params.keep_embeddings,
@@ -189,11 +193,16 @@ def _report(dataset: Dataset, rows: list[pd.Series], folder: Path, truth_root: P
     written = sum((folder / f"{row['study']}.npz").is_file() for row in rows)
     report = {"coverage": written / len(dataset.table) if len(dataset.table) else 0.0}
     for name, tables in gathered.items():
-        for structure, column in zip(STRUCTURES, np.array(tables).reshape(-1, len(STRUCTURES)).T, strict=True):
+        for structure, column in zip(_structures(rows), np.array(tables).reshape(-1, len(STRUCTURES)).T, strict=True):
             known = column[np.isfinite(column)]
             if known.size:
                 report[f"{name}_{structure}"] = float(known.mean())
     return report
+
+
+def _structures(rows: list[pd.Series]) -> tuple[str, ...]:
+    """Names of the masks; a data set holds one modality."""
+    return modality_of(rows[0]).structures if rows else STRUCTURES
 
 
 def _where_shown(soft: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -204,7 +213,7 @@ def _where_shown(soft: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def _moved_back(standard: np.ndarray, row: pd.Series) -> np.ndarray:
     """The standard scan's masks in the rapid scan's place, by whole pixels."""
     moved = np.empty_like(standard)
-    for view in range(2):
+    for view in range(standard.shape[1]):
         rows, columns = shift_pixels(row, view)
         moved[:, view] = np.roll(standard[:, view], (-rows, -columns), axis=(1, 2))
     return moved

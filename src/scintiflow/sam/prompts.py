@@ -30,12 +30,12 @@ class Prompts:
     """Prompts of one scan.
 
     Attributes:
-        body_boxes: of the anterior and the posterior view.
+        body_boxes: of the anterior and the posterior view; of a picture one, the frame.
         boxes: float64 `[boxed structure, view, (top, left, bottom, right)]`, structures as in `BOXED`.
         points: float64 `[view, point, (row, column)]` for bone: skull, spine, pelvis, both knees.
     """
 
-    body_boxes: tuple[Box, Box]
+    body_boxes: tuple[Box, ...]
     boxes: np.ndarray
     points: np.ndarray
 
@@ -84,8 +84,8 @@ def mirrored(prompts: Prompts, columns: int) -> Prompts:
         axis=-1,
     )
     points = np.stack([prompts.points[..., 0], last - prompts.points[..., 1]], axis=-1)
-    first, second = (Box(box.top, columns - box.right, box.bottom, columns - box.left) for box in prompts.body_boxes)
-    return Prompts((first, second), boxes, points)
+    body_boxes = (Box(box.top, columns - box.right, box.bottom, columns - box.left) for box in prompts.body_boxes)
+    return Prompts(tuple(body_boxes), boxes, points)
 
 
 def to_canvas(prompts: Prompts, placement: Placement) -> tuple[Tensor, Tensor]:
@@ -99,11 +99,11 @@ def to_canvas(prompts: Prompts, placement: Placement) -> tuple[Tensor, Tensor]:
                 ],
                 axis=-1,
             )
-            for view in range(2)
+            for view in range(placement.panes)
         ],
         axis=1,
     )
-    points = np.stack([placement.to_canvas(prompts.points[view], view) for view in range(2)])
+    points = np.stack([placement.to_canvas(prompts.points[view], view) for view in range(placement.panes)])
     as_tensor = [torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for array in (boxes, points)]
     return as_tensor[0].reshape(-1, 4), as_tensor[1]
 

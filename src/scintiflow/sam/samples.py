@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from scintiflow.dataset.manifest import Dataset
+from scintiflow.dataset.manifest import Dataset, modality_of
+from scintiflow.modality import BONE_SCAN, Modality
 from scintiflow.phantom.truth import find_truth
 from scintiflow.progress import track
 from scintiflow.sam import prompts as asking
 from scintiflow.sam.canvas import Placement, masks_to_canvas
 from scintiflow.sam.prediction import canvas_of
-from scintiflow.sam.prompts import Prompts, find_prompts
-from scintiflow.sam.pseudo_masks import pseudo_masks
+from scintiflow.sam.prompts import Prompts
+from scintiflow.sam.subjects import pane_counts, prompts_of, targets_of
 
 LARGEST_INTENSITY_CHANGE = 0.2  # of the natural logarithm: children differ in uptake and injected activity
 
@@ -42,6 +43,12 @@ class Sample:
     prompts: Prompts
     spacing_mm: float
     count_ratio: float
+    modality: Modality = BONE_SCAN
+
+    @property
+    def shown(self) -> np.ndarray:
+        """What masks lie on, `[view, row, column]`: counts, or a picture's brightness."""
+        return pane_counts(self.modality, self.counts)
 
     def mirrored(self) -> "Sample":
         """The sample whose views are flipped left to right."""
@@ -88,7 +95,8 @@ def draw_variation(
 ) -> Drawn:
     """A random variation: at the rapid scan's noise or the standard's, brighter or darker, mirrored or not.
 
-    Binomial thinning by 1/k turns the standard scan into one with exactly the noise of a rapid scan.
+    Binomial thinning by 1/k turns the standard scan into one with exactly the noise of a rapid scan; k of a picture
+    is 1, which leaves it as it is.
     """
     mirrored = generator.random() < 0.5
     if mirrored:
@@ -102,8 +110,8 @@ def draw_variation(
 
 def _sample(dataset: Dataset, row, truth_root: Path | None, exact_targets: bool) -> Sample:
     standard = dataset.pair(row["study"]).standard
-    spacing = float(row["spacing_mm"])
-    masks = pseudo_masks(standard, spacing)
+    spacing, modality = float(row["spacing_mm"]), modality_of(row)
+    masks = targets_of(modality, standard, spacing)
     truth = None if truth_root is None else find_truth(truth_root, row["standard_counts_sha256"])
     exact = None if truth is None else truth.masks_standard
     return Sample(
@@ -115,9 +123,10 @@ def _sample(dataset: Dataset, row, truth_root: Path | None, exact_targets: bool)
         masks=masks,
         exact=exact,
         targets=exact if exact is not None and exact_targets else masks,
-        prompts=find_prompts(standard, spacing),
+        prompts=prompts_of(modality, standard, spacing),
         spacing_mm=spacing,
         count_ratio=max(1.0, float(row["count_ratio"])),
+        modality=modality,
     )
 
 

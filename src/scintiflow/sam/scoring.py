@@ -65,16 +65,18 @@ def report(before: Seen, after: Seen, samples: Sequence[Sample]) -> dict[str, fl
     `<validation|test>_<dice|iou>_after_<pseudo|truth>_<structure>` apart, because weights were chosen on
     the former, and `<dice|iou>_pseudo_truth_<structure>`: how good pseudo-masks are.
     """
-    splits = np.array([sample.split for sample in samples])
+    splits, names = np.array([sample.split for sample in samples]), samples[0].modality.structures
     numbers: dict[str, float] = {}
     for score in SCORES:
         for target in ("pseudo", "truth"):
             first, last = before.scores[score][target], after.scores[score][target]
-            numbers |= _means(f"{score}_before_{target}", first) | _means(f"{score}_after_{target}", last)
+            numbers |= _means(f"{score}_before_{target}", first, names) | _means(
+                f"{score}_after_{target}", last, names
+            )
             for split in ("validation", "test"):
-                numbers |= _means(f"{split}_{score}_after_{target}", last[splits == split])
+                numbers |= _means(f"{split}_{score}_after_{target}", last[splits == split], names)
         pseudo = _table([_defined(score, sample.masks, sample.exact) for sample in samples])
-        numbers |= _means(f"{score}_pseudo_truth", pseudo)
+        numbers |= _means(f"{score}_pseudo_truth", pseudo, names)
     return numbers
 
 
@@ -89,8 +91,8 @@ def _table(rows: list[np.ndarray]) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(-1, len(STRUCTURES))
 
 
-def _means(name: str, table: np.ndarray) -> dict[str, float]:
-    pairs = zip(STRUCTURES, _column_means(table), strict=True)
+def _means(name: str, table: np.ndarray, structures: tuple[str, ...]) -> dict[str, float]:
+    pairs = zip(structures, _column_means(table), strict=True)
     return {f"{name}_{structure}": float(value) for structure, value in pairs if np.isfinite(value)}
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer
+from scintiflow.restoration.model_folder import checkpoint_sha256
+from scintiflow.restoration.restorer import load_restorer
 
 CHAMPION = "champion"  # the method in the per-patient table
 DESCRIPTION = "champion.json"  # written by registry.champion, which evaluation must not import

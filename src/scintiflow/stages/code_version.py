@@ -15,10 +15,16 @@ import scintiflow
 
 # The doors and the wiring, and where a stage runs, do not change what it computes.
 WIRING = (
+    "scintiflow.stages.checkpoints",
     "scintiflow.stages.door",
     "scintiflow.stages.graph",
     "scintiflow.stages.code_version",
-    "scintiflow.placement",
+    "scintiflow.params.placement",
+    "scintiflow.nodes",
+    "scintiflow.nodes.cluster",
+    "scintiflow.nodes.first_node",
+    "scintiflow.nodes.train_job",
+    "scintiflow.stages.several_nodes",
 )
 
 

@@ -9,12 +9,9 @@ import importlib
 import json
 import math
 import os
-import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,11 +21,11 @@ from scintiflow.files import sha256_file, sha256_tree, write_json
 from scintiflow.params import parse_section
 from scintiflow.progress import EVENTS_FILE
 from scintiflow.registry.runs import stage_run
+from scintiflow.stages.checkpoints import unfinished_work
 from scintiflow.stages.code_version import code_version
 from scintiflow.stages.graph import BY_NAME
 
 DATA_SETS = {"cohorts", "dataset"}  # inputs that MLflow shows as the data of a run
-CHECKPOINTS = "SCINTIFLOW_CHECKPOINTS"  # where unfinished work is kept; a volume on a cluster
 
 
 def run_stage(
@@ -65,7 +62,7 @@ def run_stage(
         surroundings = _cohort_tags(getattr(section, "cohorts", []), given) | _image_tag()
         with (
             stage_run(stage, section.model_dump(), tags | surroundings) as run,
-            _checkpoints(stage, section.sha256(), tags) as checkpoints,
+            unfinished_work(_work_name(stage, section.sha256(), tags)) as checkpoints,
         ):
             for name in DATA_SETS & given.keys():
                 run.used(name, given[name], hashes[f"input.{name}.sha256"])
@@ -92,15 +89,10 @@ def run_stage(
     return result
 
 
-@contextmanager
-def _checkpoints(stage: str, params_sha256: str, tags: dict[str, str]) -> Iterator[Path]:
-    """A folder that outlives a killed run and is found again by the same work; removed on success."""
+def _work_name(stage: str, params_sha256: str, tags: dict[str, str]) -> str:
+    """The same for the same work: stage, parameters, code, content of the inputs."""
     identity = json.dumps([stage, params_sha256, sorted(tags.items())])
-    root = Path(os.environ.get(CHECKPOINTS) or Path.cwd() / ".scintiflow" / "checkpoints")
-    folder = root / f"{stage}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)  # a stage may have done so
+    return f"{stage}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _planned(stage: str, planned_code: str) -> str:

@@ -5,8 +5,10 @@ The folder `evaluation` holds
 - `patients.parquet`, `patients.csv`: one row for each patient, study, view and method;
 - `lesions.parquet`, `lesions.csv`: one row for each known lesion, view and method;
 - `noise.csv`, `edges.csv`: noise power spectra and edge responses by method;
+- `training_cohort.json`: the data set in the terms of `scintiflow.drift`, for watching the model in use;
 - `summary.json`: means with intervals, paired differences, subgroups, what was evaluated, and under
   `gate` the numbers that the promotion rules ask for;
+- `calibration.json`: from when on a restoration contradicts its counts, from the validation patients;
 - `timings.json`: seconds per scan and the machine, the only file that differs between equal runs
   besides the page that shows it;
 - `pictures/`, `curves.png`, `report.html`.
@@ -27,6 +29,8 @@ import pandas as pd
 from scintiflow import __version__
 from scintiflow.dataset.manifest import MANIFEST, Dataset
 from scintiflow.dataset.priors import INDEX
+from scintiflow.drift.cohort import TRAINING_COHORT, training_cohort
+from scintiflow.evaluation.agreement import agreement, calibrated, save_calibration
 from scintiflow.evaluation.baselines import (
     AnscombeBm3d,
     Gaussian,
@@ -35,8 +39,9 @@ from scintiflow.evaluation.baselines import (
     Restorer,
     choose_gaussian,
 )
-from scintiflow.evaluation.cases import load_case
+from scintiflow.evaluation.cases import FRAME, load_case
 from scintiflow.evaluation.perceptual import load_perceptual
+from scintiflow.evaluation.picture_panels import draw_picture
 from scintiflow.evaluation.pictures import draw_case
 from scintiflow.evaluation.report import (
     CAPTIONS,
@@ -57,12 +62,17 @@ from scintiflow.evaluation.trained_baselines import NOT_TRAINED, train_baseline
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import track
-from scintiflow.restoration.restorer import checkpoint_sha256, load_restorer, origin_of
+from scintiflow.restoration.model_folder import CALIBRATION, checkpoint_sha256
+from scintiflow.restoration.restorer import load_restorer, origin_of
 from scintiflow.restoration.variants import BASELINES
 from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
+NO_REGIONS = (
+    "none: these are pictures, levels 0 to 255, scored on the whole frame; what this page says of "
+    "counts and bodies does not apply to them"
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -116,14 +126,18 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
             {"machine": _machine(), "seconds_per_scan": {name: float(value) for name, value in seconds.items()}},
         )
         _draw(dataset, restorers, inputs, params, folder / PICTURES)
+        if dataset.modality.is_counted:  # what a scan in use is held against
+            write_json(folder / TRAINING_COHORT, training_cohort(dataset, restorers[RESTORED]))
+            calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
         if (inputs.cascade / CURVES).is_file():
             shutil.copyfile(inputs.cascade / CURVES, folder / CURVES)
         render_report(content_of_evaluation(folder), folder / REPORT)
 
     numbers = flat_numbers(summary)
     tracker.metrics(numbers)
-    for name in (REPORT, "patients.csv", "lesions.csv", NOISE, EDGES, SUMMARY):
-        tracker.artifact(outputs.evaluation / name)
+    for name in (REPORT, "patients.csv", "lesions.csv", NOISE, EDGES, SUMMARY, CALIBRATION):
+        if (outputs.evaluation / name).is_file():
+            tracker.artifact(outputs.evaluation / name)
     for picture in sorted((outputs.evaluation / PICTURES).glob("*.png")):
         tracker.artifact(picture, PICTURES)
     return numbers
@@ -151,6 +165,22 @@ def _restorers(
         unreadable = "" if champion is None else champion["unreadable"]
         absent[CHAMPION] = unreadable or ("there is none yet" if champion is None else "it is this very model")
     return restorers | restorer, champion, absent
+
+
+def calibrate(dataset: Dataset, restore: Restorer, params: EvaluateParams, checkpoint: str, path: Path) -> None:
+    """Write from when on a restoration contradicts its counts: how far validation patients' lie from theirs.
+
+    Their rapid scans are enough: no truth, no standard scan. `checkpoint`: SHA-256 of the weights that restore.
+    """
+    rows = list(dataset.rows("validation"))
+    seen = []
+    for row in track(rows, "calibrating"):
+        rapid, ratio = dataset.pair(row["study"]).rapid, float(row["count_ratio"])
+        seen.append(agreement(rapid, restore(rapid, ratio), ratio, float(row["spacing_mm"])))
+    ratios = [float(row["count_ratio"]) for row in rows]
+    patients = len({row["patient"] for row in rows})
+    words = f"{patients} patients of the validation set, k = {min(ratios):.2f} to {max(ratios):.2f}"
+    save_calibration(path, calibrated(seen, params.refusal, words, checkpoint))
 
 
 def _write_tables(scores: Scores, patients: pd.DataFrame, folder: Path) -> None:
@@ -181,7 +211,7 @@ def _facts(inputs: Inputs, table: pd.DataFrame, by_sigma: dict[float, float], si
     return [
         ("Patients", f"{table['patient'].nunique()} in the frozen test split of: {cohorts}"),
         ("Ages", f"{ages.min():.1f} to {ages.max():.1f} years" if len(ages) else "unknown"),
-        ("Body and bone regions", f"from {regions}"),
+        ("Body and bone regions", NO_REGIONS if FRAME in set(table["regions_from"]) else f"from {regions}"),
         ("Data set (SHA-256)", sha256_file(inputs.dataset / MANIFEST)),
         ("Model f^IR1 (SHA-256)", checkpoint_sha256(inputs.cascade)),
         ("Training started from", origin_of(inputs.cascade)),
@@ -225,6 +255,7 @@ def _draw(
         case = load_case(dataset, rows[place], inputs.truth, inputs.priors)
         estimates = {name: restorer(case.pair.rapid, case.ratio) for name, restorer in restorers.items()}
         name = f"patient-{number + 1}.png"
-        picture = draw_case(case, estimates, params.data_range_counts, folder / name)
+        draw = draw_case if case.is_counted else draw_picture
+        picture = draw(case, estimates, params.data_range_counts, folder / name)
         captions.append((name, picture.title, picture.caption))
     write_json(folder / CAPTIONS, captions)

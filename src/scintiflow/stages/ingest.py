@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scintiflow.dataset.manifest import Dataset, patient_record
 from scintiflow.dataset.packing import QUARANTINE, pack_cohorts
+from scintiflow.dataset.picture_packing import pack_pictures
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import write_json
 from scintiflow.params import IngestParams
@@ -27,7 +28,7 @@ class Outputs:
 
 
 def run(params: IngestParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
-    """Pack the cohorts that `params` names; see `dataset.packing.pack_cohorts`.
+    """Pack the cohorts that `params` names; see `dataset.packing.pack_cohorts` and `dataset.picture_packing`.
 
     Raises ScintiflowError if a cohort is missing or a split would have too few patients.
     """
@@ -40,7 +41,8 @@ def run(params: IngestParams, inputs: Inputs, outputs: Outputs, tracker: Tracker
                 remedy="Fetch it with `dvc pull`, add it with `scintiflow cohort add`, "
                 "or take its name out of ingest.cohorts",
             )
-    report = pack_cohorts(folders, params, outputs.dataset)
+    pack = pack_pictures if params.source == "image_pairs" else pack_cohorts
+    report = pack(folders, params, outputs.dataset)
     tracker.artifact(outputs.dataset / QUARANTINE, "ingest")
     with tempfile.TemporaryDirectory() as scratch:
         record = Path(scratch) / PATIENTS

@@ -48,10 +48,14 @@ def train_reference(recipe: ReferenceRecipe, params: Params, folder: Path, track
         os.cpu_count() or 1,
     )
     sampler = SceneSampler(
-        [load_components(path) for path in paths], scenes, training.patch_pixels, training.patches_per_step
+        [load_components(path) for path in paths],
+        scenes,
+        training.patch_pixels,
+        training.patches_per_step,
+        training.views,
     )
     identity = f"{training.sha256()} {scenes.sha256()} {code_version('train_cascade')}"
-    views = thinned_views(_held_out(recipe, params), training.seed)
+    views = thinned_views(_held_out(recipe, params), training.seed, training.views)
     module = fit(training, sampler, views, folder / "checkpoints", identity, tracker)
     with whole_folder(folder / "model") as partial:
         save_cascade(partial, module.averaged_cascade, training, scenes.sha256(), scenes.accelerations)

@@ -5,6 +5,7 @@ The folder `registration` holds `registration.json` (the version and its alias),
 """
 
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from scintiflow.files import read_json, sha256_file, whole_folder, write_json
+from scintiflow.modality import BONE_SCAN
 from scintiflow.params import RegisterParams
 from scintiflow.registry.card import Lineage, model_card, short_card
 from scintiflow.registry.champion import (
@@ -25,15 +27,17 @@ from scintiflow.registry.champion import (
 )
 from scintiflow.registry.decision_page import render_decision
 from scintiflow.registry.gate import decide
-from scintiflow.registry.models import REGISTRATION, RegisteredModel, register_model
+from scintiflow.registry.models import MODALITY_TAG, REGISTRATION, RegisteredModel, register_model
 from scintiflow.registry.promotion import DECISION_TAG, REPORT_TAG, Papers, settle_by_gate
 from scintiflow.registry.review import publish_review
 from scintiflow.registry.surroundings import git_sha, surroundings
 from scintiflow.registry.verdict import Champion
-from scintiflow.restoration.restorer import DESCRIPTION, FIRST
+from scintiflow.restoration.model_folder import CALIBRATION, DESCRIPTION, FIRST
+from scintiflow.restoration.onnx_graph import export_graph
 from scintiflow.tracking import Tracker
 
 DECISION, PAGE, CARD = "decision.json", "decision.html", "model_card.md"
+TRAINING_COHORT = "training_cohort.json"  # as drift.cohort names it, which registering need not know
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,11 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
             DECISION_TAG: papers.decision_sha256,
             COMPARED_TAG: identity(rescored),
             "pipeline_run": surroundings().pipeline_run,
+            MODALITY_TAG: str(description.get("modality", BONE_SCAN.name)),
             "training_set_sha256": str(description.get("training_set_sha256", "")),
         }
         card = short_card(summary, table, description, decision, lineage)
-        model = _register(params.model_name, inputs.cascade, tags, card, tracker)
+        model = _register(params, inputs, tags, card, tracker)
         settle_by_gate(model, decision, papers)
         alias = CHAMPION if decision.passed else CHALLENGER
         write_json(
@@ -102,14 +107,29 @@ def run(params: RegisterParams, inputs: Inputs, outputs: Outputs, tracker: Track
     }
 
 
-def _register(name: str, cascade: Path, tags: dict[str, str], card: str, tracker: Tracker) -> RegisteredModel:
-    """As challenger: only a logged decision moves the alias 'champion'."""
+def _register(
+    params: RegisterParams, inputs: Inputs, tags: dict[str, str], card: str, tracker: Tracker
+) -> RegisteredModel:
+    """As challenger: only a logged decision moves the alias 'champion'. It carries what it will be judged by."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "cascade"
         folder.mkdir()
         for file in (FIRST, DESCRIPTION):
-            shutil.copyfile(cascade / file, folder / file)
-        return register_model(tracker, name, CHALLENGER, folder, tags, card)
+            shutil.copyfile(inputs.cascade / file, folder / file)
+        for file in (CALIBRATION, TRAINING_COHORT):  # not in evaluations of earlier versions
+            if (inputs.evaluation / file).is_file():
+                shutil.copyfile(inputs.evaluation / file, folder / file)
+        if params.graph:
+            _add_graph(folder)
+        return register_model(tracker, params.model_name, CHALLENGER, folder, tags, card)
+
+
+def _add_graph(folder: Path) -> None:
+    """A model that torch cannot export is registered all the same: it restores, more slowly, with torch."""
+    try:
+        export_graph(folder)
+    except Exception as error:  # the exporter raises whatever a network's operations make it raise
+        print(f"no ONNX graph: torch cannot export this network ({type(error).__name__})", file=sys.stderr)
 
 
 def _champion_in(summary: dict[str, Any]) -> Champion | None:

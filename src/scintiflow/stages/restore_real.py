@@ -5,13 +5,24 @@ NM object and scored against the counts that were held out. A model that cannot 
 registry fails here, not at its first user.
 
 The folder `restored` holds `report.html` (the evaluation's page with the gate's verdict and the real
-scans), and for each real scan `scan-<n>.dcm`, `scan-<n>.png` and `scan-<n>.csv`.
+scans), and for each real scan `scan-<n>.dcm`, `scan-<n>.png` and `scan-<n>.csv`. From a delivery of pictures it
+restores the poor ones that have no good partner, under the names they came with, as 8-bit PNG in
+`pictures/<cohort>/`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import read_ledger
+from scintiflow.cohorts.withdrawals import withdrawn_patients, without_withdrawn
+from scintiflow.dataset.picture_files import (
+    LOW,
+    PictureRefusedError,
+    is_picture_delivery,
+    list_delivery,
+    read_picture,
+    save_picture,
+)
 from scintiflow.dicom.derived import ModelIdentity, restored_object
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Outcome
@@ -30,9 +41,10 @@ from scintiflow.evaluation.report import (
 )
 from scintiflow.evaluation.summary import RESTORED
 from scintiflow.files import read_json, whole_folder
+from scintiflow.modality import BONE_SCAN, PICTURE
 from scintiflow.params import RestoreRealParams
 from scintiflow.progress import track
-from scintiflow.registry.models import REGISTRATION, load_registered
+from scintiflow.registry.models import REGISTRATION, RegisteredModel, load_registered
 from scintiflow.tracking import Tracker
 
 REPORT = "report.html"
@@ -51,7 +63,7 @@ class Outputs:
 
 
 def run(params: RestoreRealParams, inputs: Inputs, outputs: Outputs, tracker: Tracker) -> dict[str, float]:
-    """Restore every kept single scan of `params.cohorts` with the registered model and render the report.
+    """Restore every kept single scan or picture of `params.cohorts` with the registered model, render the report.
 
     Returns, for each real scan and method, the noise-corrected PSNR (dB), the PSNR against held-out
     counts (dB) and the count bias. Raises ScintiflowError if a named cohort has no such scan.
@@ -69,9 +81,19 @@ def run(params: RestoreRealParams, inputs: Inputs, outputs: Outputs, tracker: Tr
         restorers["bm3d"] = AnscombeBm3d()
 
     numbers: dict[str, float] = {}
+    deliveries = [inputs.cohorts / name for name in params.cohorts]
     with whole_folder(outputs.restored) as folder:
         sections = []
-        for number, path in enumerate(track(_real_scans(inputs.cohorts, params), "restoring real scans"), start=1):
+        of_pictures = [delivery for delivery in deliveries if is_picture_delivery(delivery)]
+        pictures = _restore_pictures(of_pictures, restore, model, folder)
+        scans = _real_scans(inputs.cohorts, [delivery for delivery in deliveries if delivery not in of_pictures])
+        if scans and model.modality != BONE_SCAN.name:
+            raise ScintiflowError(
+                "names real scans, but the model restores pictures",
+                where="restore_real.cohorts",
+                remedy="Name deliveries of pictures, or none",
+            )
+        for number, path in enumerate(track(scans, "restoring real scans"), start=1):
             scan = read_scan(path)
             scored = score_real_scan(
                 scan.counts, restorers, params.speed_factor, params.seed, summary["data_range_counts"]
@@ -91,15 +113,36 @@ def run(params: RestoreRealParams, inputs: Inputs, outputs: Outputs, tracker: Tr
     for pattern in ("*.html", "*.png", "*.csv"):
         for path in sorted(outputs.restored.glob(pattern)):
             tracker.artifact(path)
-    return {"real_scans": len(sections)} | numbers
+    return {"real_scans": len(sections), "pictures_restored": pictures} | numbers
 
 
-def _real_scans(cohorts: Path, params: RestoreRealParams) -> list[Path]:
-    """De-identified objects that wait for a partner in the named cohorts."""
+def _restore_pictures(deliveries: list[Path], restore: Restorer, model: RegisteredModel, folder: Path) -> int:
+    """Restore the poor pictures without a partner; returns how many. What cannot be read was reported by ingest."""
+    if deliveries and model.modality != PICTURE.name:
+        raise ScintiflowError(
+            "names deliveries of pictures, but the model restores bone scans",
+            where="restore_real.cohorts",
+            remedy="Name cohorts of DICOM objects, or none",
+        )
+    waiting = [(delivery, path) for delivery in deliveries for path in list_delivery(delivery).unpaired_low]
+    restored = 0
+    for delivery, path in track(waiting, "restoring pictures"):
+        try:
+            levels = read_picture(path)
+        except PictureRefusedError:
+            continue
+        target = folder / "pictures" / delivery.name / path.relative_to(delivery / LOW).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(target, restore(levels, 1.0))
+        restored += 1
+    return restored
+
+
+def _real_scans(cohorts: Path, folders: list[Path]) -> list[Path]:
+    """De-identified objects that wait for a partner in some of the cohorts."""
     found = []
-    for name in params.cohorts:
-        folder = cohorts / name
-        entries = read_ledger(folder).entries
+    for folder in folders:
+        entries = without_withdrawn(read_ledger(folder).entries, withdrawn_patients(cohorts))
         kept = [entry.path for entry in entries if entry.outcome == Outcome.UNPAIRED and entry.path]
         if not kept:
             raise ScintiflowError(

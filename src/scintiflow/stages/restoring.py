@@ -1,31 +1,41 @@
-"""Restoring scans with a model: rapid NM objects in, derived NM objects out.
+"""Restoring one scan with a model: a rapid NM object in, a derived NM object out.
 
 Not a stage of the pipeline: this is what a trained model is for. f^IR1 alone runs; SAM and masks are not needed.
+Folders (`restoring_folders`), the command line and whoever serves the model call `open_model` once and
+`restore_object` for each scan.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from pydicom.dataset import Dataset
 
-from scintiflow.cohorts.wording import shown_path
 from scintiflow.dicom.derived import ModelIdentity, restored_object
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Reason, Rejection
+from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
+from scintiflow.evaluation.agreement import Agreement, Calibration, agreement, contradictions, load_calibration
+from scintiflow.modality import BONE_SCAN
 from scintiflow.params import Protocol
-from scintiflow.registry.models import load_by_alias
-from scintiflow.restoration.restorer import (
+from scintiflow.restoration.model_folder import (
+    CALIBRATION,
     REFERENCE,
     REFERENCE_FOLDER,
     checkpoint_sha256,
-    load_restorer,
+    modality_of_cascade,
     trained_accelerations,
 )
+from scintiflow.restoration.runtime import open_restorer
 
 SHORT_HASH = 12
+NOT_JUDGED = "Agreement with the measured counts was not judged: the model has no calibration"
+Watch = Callable[[Scan, np.ndarray, float, ModelIdentity], None]  # scan, restored counts, k, model
+UNTRAINED_SPEED = "The scan's velocity is beyond what the model was trained for"
 
 
 @dataclass(frozen=True)
@@ -35,20 +45,114 @@ class OpenModel:
     Attributes:
         restore: (rapid counts `[view, row, column]`, k) -> estimated standard counts.
         accelerations: lowest and highest k it may be asked for; None: the protocol's rapid scans and no others.
+        calibration: from when on a restoration contradicts its counts; None: nobody knows for this model.
+        folder: where its files lie on this machine, as long as this object lives.
     """
 
     restore: Callable[[np.ndarray, float], np.ndarray]
     identity: ModelIdentity
     accelerations: tuple[float, float] | None
+    calibration: Calibration | None = None
+    folder: Path | None = None
+    _kept: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
-class RestoredFile:
-    """What became of one file: `written`, or `refused` with the reason in words."""
+class RestoredScan:
+    """A rapid scan and what became of it.
 
-    source: Path
-    written: Path | None
-    refused: str
+    Attributes:
+        scan: as it was read.
+        counts: estimated counts of the standard scan, float32 `[view, row, column]`.
+        count_ratio: k, expected standard / rapid counts.
+        agreement: of the restored with the measured counts.
+        objections: why the restored image must not be believed, in words; empty where nothing speaks against it.
+        dataset: the derived NM object, marked if there are objections.
+    """
+
+    scan: Scan = field(repr=False)
+    counts: np.ndarray = field(repr=False)
+    count_ratio: float
+    agreement: Agreement
+    objections: tuple[str, ...]
+    dataset: Dataset = field(repr=False)
+
+
+def restore_object(path: Path, model: OpenModel, protocol: Protocol, any_velocity: bool = False) -> RestoredScan:
+    """Restore the rapid scan in a DICOM file; writes nothing.
+
+    Args:
+        protocol: k is the scan's velocity over the standard one. A scan is rapid if k is among the model's
+            accelerations, or for a model that knows none its velocity is `rapid_velocity_mm_s` within the tolerance.
+        any_velocity: also restore a scan of another velocity above the standard one, and say so in the object.
+
+    Equal inputs give equal objects, UIDs included, on one kind of processor. Raises Rejection for what is no rapid
+    whole-body scan: restored already, another radionuclide, compressed with loss, too slow, too fast.
+    """
+    scan = read_scan(path)
+    count_ratio = scan.velocity_mm_s / protocol.standard_velocity_mm_s
+    trained = _is_rapid(scan.velocity_mm_s, count_ratio, model, protocol)
+    if not trained and not (any_velocity and count_ratio > 1):
+        raise Rejection(Reason.VELOCITY_OUT_OF_PROTOCOL, f"{scan.velocity_mm_s:.3f} mm/s, k = {count_ratio:.2f}")
+    counts = model.restore(scan.counts, count_ratio)
+    seen = agreement(scan.counts, counts, count_ratio, scan.spacing_mm)
+    objections = [] if model.calibration is None else contradictions(seen, model.calibration)
+    notes = [
+        f"Restored from a rapid scan to the counts of a standard scan, k = {count_ratio:.3f}. Processed image",
+        *([UNTRAINED_SPEED] if not trained else []),
+        *([NOT_JUDGED] if model.calibration is None else []),
+    ]
+    dataset = restored_object(path, counts, model.identity, ". ".join(notes), tuple(objections))
+    return RestoredScan(scan, counts, count_ratio, seen, tuple(objections), dataset)
+
+
+def restore_file(
+    path: Path, target: Path, model: OpenModel, protocol: Protocol, watch: Watch | None = None
+) -> RestoredScan:
+    """`restore_object` written to `target`, whole or not at all; `watch` is then told of it.
+
+    An object that its counts contradict is written too, marked. Raises Rejection as `restore_object` does.
+    """
+    restored = restore_object(path, model, protocol)
+    save_object(target, restored.dataset)
+    if watch is not None:
+        watch(restored.scan, restored.counts, restored.count_ratio, model.identity)
+    return restored
+
+
+def open_model(text: str, cores: int = 1) -> OpenModel:
+    """The model that the text names: 'reference', or NAME@ALIAS in the registry.
+
+    At most `cores` views are restored at once. Raises ScintiflowError if there is no such model.
+    """
+    if text == REFERENCE:
+        sha256 = checkpoint_sha256(REFERENCE_FOLDER)
+        return open_folder(
+            REFERENCE_FOLDER, ModelIdentity("scintiflow-reference", sha256[:SHORT_HASH], sha256), cores
+        )
+    from scintiflow.registry.models import fetch_model  # MLflow takes seconds to start
+
+    name, alias = parse_model(text)
+    place = tempfile.TemporaryDirectory(prefix="scintiflow-model-")
+    found = fetch_model(name, alias, Path(place.name))
+    identity = ModelIdentity(found.name, found.version, found.checkpoint_sha256)
+    return open_folder(Path(place.name), identity, cores, place)
+
+
+def open_folder(
+    folder: Path, identity: ModelIdentity, cores: int = 1, kept: tempfile.TemporaryDirectory[str] | None = None
+) -> OpenModel:
+    """The model whose files lie in a folder. `kept`: the temporary folder to remove with the model.
+
+    Raises ScintiflowError if files are missing or do not belong together, or the model restores pictures.
+    """
+    if modality_of_cascade(folder) != BONE_SCAN.name:
+        raise ScintiflowError(
+            "this model restores pictures, not scans", where=identity.name, remedy="Name a model of bone scans"
+        )
+    calibration = load_calibration(folder / CALIBRATION, checkpoint_sha256(folder))
+    restore = open_restorer(folder, cores)
+    return OpenModel(restore, identity, trained_accelerations(folder), calibration, folder, kept)
 
 
 def parse_model(text: str) -> tuple[str, str]:
@@ -59,79 +163,6 @@ def parse_model(text: str) -> tuple[str, str]:
             f"'{text}' names no model", where="--model", remedy="Write reference, or NAME@ALIAS: scintiflow@champion"
         )
     return name, alias
-
-
-def open_model(text: str) -> OpenModel:
-    """The model that the text names: 'reference', or NAME@ALIAS in the registry.
-
-    Raises ScintiflowError if there is no such model.
-    """
-    if text == REFERENCE:
-        sha256 = checkpoint_sha256(REFERENCE_FOLDER)
-        identity = ModelIdentity("scintiflow-reference", sha256[:SHORT_HASH], sha256)
-        return OpenModel(load_restorer(REFERENCE_FOLDER), identity, trained_accelerations(REFERENCE_FOLDER))
-    restore, found = load_by_alias(*parse_model(text))
-    return OpenModel(restore, ModelIdentity(found.name, found.version, found.checkpoint_sha256), None)
-
-
-def scan_files(source: Path) -> list[Path]:
-    """The file itself, or every regular file below a folder in the order of their paths."""
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise ScintiflowError("no such file or folder", where=source, remedy="Name a DICOM file or a folder of them")
-    return sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
-
-
-def restore_files(
-    files: Iterable[Path], root: Path, out: Path, model: str, protocol: Protocol
-) -> Iterator[RestoredFile]:
-    """Restore rapid scans one by one; yields what became of each, in the order given.
-
-    Args:
-        root: folder (or the file) that was asked for; paths below it are kept below `out`.
-        model: see `open_model`.
-        protocol: k, the expected count ratio, is a scan's velocity over the standard one. A scan is rapid if its
-            velocity is `rapid_velocity_mm_s` within the tolerance, or if k is among the model's accelerations.
-
-    Equal inputs give equal bytes. A file that is no rapid whole-body scan is refused and changes nothing.
-    """
-    opened = open_model(model)
-    for path in files:
-        relative = Path(path.name) if path == root else path.relative_to(root)
-        target = (out / relative).with_suffix(".restored.dcm")
-        try:
-            written = _restore_file(path, target, opened, protocol)
-        except Rejection as rejection:
-            reason = Reason[rejection.code]
-            yield RestoredFile(path, None, f"{rejection.code}: {reason.sentence}. {reason.remedy}")
-        else:
-            yield RestoredFile(path, written, "")
-
-
-def restoring_lines(results: list[RestoredFile], show_paths: bool) -> Iterator[str]:
-    """How many were restored, and why the others were not; paths only if wanted, they may name patients."""
-    by_reason: dict[str, list[RestoredFile]] = {}
-    for result in results:
-        if result.refused:
-            by_reason.setdefault(result.refused, []).append(result)
-    yield f"{len(results) - sum(map(len, by_reason.values()))} restored"
-    for reason, refused in sorted(by_reason.items()):
-        yield f"{len(refused)} refused: {reason}."
-        if show_paths:
-            yield from (f"  {shown_path(result.source)}" for result in refused)
-
-
-def _restore_file(path: Path, target: Path, model: OpenModel, protocol: Protocol) -> Path:
-    scan = read_scan(path)
-    count_ratio = scan.velocity_mm_s / protocol.standard_velocity_mm_s
-    if not _is_rapid(scan.velocity_mm_s, count_ratio, model, protocol):
-        raise Rejection(Reason.VELOCITY_OUT_OF_PROTOCOL, f"{scan.velocity_mm_s:.3f} mm/s")
-    derivation = (
-        f"Restored from a rapid scan to the counts of a standard scan, k = {count_ratio:.3f}. Processed image"
-    )
-    save_object(target, restored_object(path, model.restore(scan.counts, count_ratio), model.identity, derivation))
-    return target
 
 
 def _is_rapid(velocity_mm_s: float, count_ratio: float, model: OpenModel, protocol: Protocol) -> bool:

@@ -9,7 +9,9 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from scintiflow.params.section import Count, Section
 
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity
 QUANTITY = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?"
@@ -25,11 +27,7 @@ EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[^\s:]+$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Setting(_Part):
+class Setting(Section):
     """An environment variable from a ConfigMap."""
 
     env: EnvironmentName
@@ -37,7 +35,7 @@ class Setting(_Part):
     key: str
 
 
-class Secret(_Part):
+class Secret(Section):
     """An environment variable from a Secret."""
 
     env: EnvironmentName
@@ -45,27 +43,27 @@ class Secret(_Part):
     key: str
 
 
-class SecretFiles(_Part):
+class SecretFiles(Section):
     """A Secret whose keys appear as files under `path`."""
 
     secret: ObjectName
     path: AbsolutePath
 
 
-class Volume(_Part):
+class Volume(Section):
     """A PersistentVolumeClaim mounted at `path`."""
 
     claim: ObjectName
     path: AbsolutePath
 
 
-class StepPlacement(_Part):
+class StepPlacement(Section):
     """Where one step runs, and as which user of the image (numeric, not root).
 
     `cpu` and `memory` are request and limit alike; times are in the units of their names.
     """
 
-    user: Annotated[int, Field(ge=1)]
+    user: Count
     cpu: Quantity
     memory: Quantity
     shared_memory: Annotated[str, Field(pattern=f"^({QUANTITY})?$")]
@@ -75,7 +73,7 @@ class StepPlacement(_Part):
     tolerations: list[Toleration]
     queue: Annotated[str, Field(pattern=f"^{LABEL_VALUE}$")]
     priority_class: Annotated[str, Field(pattern=f"^{LABEL_VALUE}$")]
-    timeout_minutes: Annotated[int, Field(ge=1)]
+    timeout_minutes: Count
     retries: Annotated[int, Field(ge=0)]
     retry_after_seconds: Annotated[int, Field(ge=0)]
     retry_factor: Annotated[float, Field(ge=1)]
@@ -102,7 +100,7 @@ class StepPlacement(_Part):
         return self
 
 
-class PlacementParams(_Part):
+class PlacementParams(Section):
     """Where the steps run, and where they see the sources that no step makes."""
 
     cohorts: AbsolutePath

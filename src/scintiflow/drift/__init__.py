@@ -1,0 +1,1 @@
+"""Whether the scans of today still look like those that the model learned from."""

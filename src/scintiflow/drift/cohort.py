@@ -1,0 +1,75 @@
+"""What the model learned from, in the same terms as restored scans: written by evaluation, carried by the model.
+
+No child can be read from it: every feature is a list of its own in rising order, as coarse as the features of
+restored scans, and nothing says which values belong together.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scintiflow.dataset.manifest import Dataset
+from scintiflow.drift.features import (
+    CATEGORIES,
+    NUMBERS,
+    SPACING_STEP,
+    VELOCITY_STEP,
+    coarse_counts,
+    coarse_deviance,
+    stepped,
+)
+from scintiflow.errors import ScintiflowError
+from scintiflow.evaluation.columns import age_band
+from scintiflow.files import read_json
+from scintiflow.progress import track
+
+TRAINING_COHORT = "training_cohort.json"
+HELD_OUT = ("validation", "test")
+
+
+def training_cohort(dataset: Dataset, restore: Callable[[np.ndarray, float], np.ndarray]) -> dict[str, Any]:
+    """Every feature over the whole data set; the deviance over its held-out patients, restored by `restore`.
+
+    On patients that it learned from, a model may agree with the counts better than it does on others.
+
+    Returns `{"studies", "numbers": {feature: rising values}, "categories": {feature: {category: studies}}}`.
+    """
+    table = dataset.table
+    deviances: list[float | None] = []
+    for _, row in track(list(table[table["split"].isin(HELD_OUT)].iterrows()), "statistics of held-out patients"):
+        rapid, ratio = dataset.pair(row["study"]).rapid, float(row["count_ratio"])
+        deviances.append(coarse_deviance(rapid, restore(rapid, ratio), ratio))
+    numbers: dict[str, list[float | None]] = {
+        "counts_anterior": [coarse_counts(float(value)) for value in table["rapid_counts_anterior"]],
+        "counts_posterior": [coarse_counts(float(value)) for value in table["rapid_counts_posterior"]],
+        "velocity_mm_s": [stepped(float(value), VELOCITY_STEP) for value in table["rapid_velocity_mm_s"]],
+        "spacing_mm": [stepped(float(value), SPACING_STEP) for value in table["spacing_mm"]],
+        "consistency_deviance": deviances,
+    }
+    categories = {
+        "age_band": [age_band(float(years)) for years in table["age_years"]],
+        "scanner": [str(scanner) for scanner in table["scanner"]],
+    }
+    return {
+        "studies": len(table),
+        "numbers": {name: sorted(value for value in numbers[name] if value is not None) for name in NUMBERS},
+        "categories": {name: dict(sorted(Counter(categories[name]).items())) for name in CATEGORIES},
+    }
+
+
+def read_training_cohort(path: Path) -> dict[str, Any]:
+    """What `training_cohort` gave. Raises ScintiflowError if the file does not hold it."""
+    try:
+        found = read_json(path)
+        if set(found["numbers"]) == set(NUMBERS) and set(found["categories"]) == set(CATEGORIES):
+            return found
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise ScintiflowError(
+        "holds no statistics of a training cohort",
+        where=path,
+        remedy=f"Name the {TRAINING_COHORT} that the stage evaluate writes, or a model registered with it",
+    )

@@ -1,0 +1,1 @@
+"""Work on several nodes: a TrainJob of Kubeflow Trainer, watched to its end."""

@@ -1,0 +1,1 @@
+"""A restored scan beside the rapid one, as one page for a browser."""

@@ -1,0 +1,15 @@
+"""Work that a test gives to other processes."""
+
+import os
+import time
+
+
+def slow_first(number: int) -> int:
+    time.sleep(0.2 if number == 0 else 0.0)
+    return number * number
+
+
+def die_at_three(number: int) -> int:
+    if number == 3:
+        os._exit(1)
+    return number

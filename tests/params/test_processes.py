@@ -1,0 +1,21 @@
+"""Results come in order whatever finishes first; a process that dies is told in one sentence."""
+
+import pytest
+from process_work import die_at_three, slow_first
+
+from scintiflow.errors import ScintiflowError
+from scintiflow.processes import in_processes
+
+
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_results_keep_the_order_of_the_items(workers):
+    assert list(in_processes(slow_first, range(6), workers, "test")) == [0, 1, 4, 9, 16, 25]
+
+
+def test_nothing_to_do_starts_nothing():
+    assert list(in_processes(slow_first, [], 2, "test")) == []
+
+
+def test_a_dead_process_is_a_readable_error():
+    with pytest.raises(ScintiflowError, match="the cohort: a process that did part of the work died"):
+        list(in_processes(die_at_three, range(6), 2, "the cohort"))
