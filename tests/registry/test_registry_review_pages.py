@@ -39,18 +39,16 @@ def server(need, tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(server, tmp_path_factory):
     """Three pipeline runs: the first champion, one that loses lesions, one that is better."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv(TRACKING_URI, server)
-    patch.setenv(EXPERIMENT, "review")
     params = load_params(ROOT / "params.yaml", ROOT / "profiles" / "laptop.yaml")
     table, folder = good_table(), tmp_path_factory.mktemp("runs")
     tables = (table[table["method"] != "champion"], against(table, 0.8, missed=1.0), against(table, 0.5))
-    runs = [
-        finish_run(name, folder, rows, params, seed, patch)
-        for seed, (name, rows) in enumerate(zip(NAMES, tables, strict=True), start=1)
-    ]
-    yield runs
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TRACKING_URI, server)
+        patch.setenv(EXPERIMENT, "review")
+        return [
+            finish_run(name, folder, rows, params, seed, patch)
+            for seed, (name, rows) in enumerate(zip(NAMES, tables, strict=True), start=1)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +62,13 @@ def page(server, finished):
         )
         yield page
         browser.close()
+
+
+@pytest.fixture(autouse=True)
+def _reviewer(server, monkeypatch):
+    """What a reviewer has in the environment."""
+    monkeypatch.setenv(TRACKING_URI, server)
+    monkeypatch.setenv(EXPERIMENT, "review")
 
 
 def experiment(server: str) -> str:
