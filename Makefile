@@ -35,7 +35,7 @@ repro: data ## the same road through DVC
 	@$(BIN)/dvc repro
 
 test: $(READY) ## the tests, on all cores, under 10 minutes
-	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not containers and not gpu" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not containers and not gpu" $(ARGS)
 
 check: $(READY) ## lint, format, types, who may call whom
 	@$(BIN)/ruff check .
