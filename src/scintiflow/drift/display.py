@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
@@ -15,6 +14,7 @@ from scintiflow.drift.comparison import DRIFT, TOO_FEW, FeatureTest, Verdict
 from scintiflow.drift.features import NUMBERS, TITLES
 from scintiflow.evaluation.columns import AGE_BANDS
 from scintiflow.files import whole_file, write_json
+from scintiflow.pages import page_template
 from scintiflow.params import WatchParams
 
 VERDICT, PICTURE, PAGE = "drift.json", "drift.png", "drift.html"
@@ -110,15 +110,8 @@ def _bars(panel: Axes, test: FeatureTest) -> None:
 
 
 def _render(verdict: Verdict, model: str, params: WatchParams, folder: Path) -> None:
-    environment = Environment(
-        loader=PackageLoader("scintiflow.drift", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     picture = base64.b64encode((folder / PICTURE).read_bytes()).decode() if verdict.tests else ""
-    page = environment.get_template("drift.html.j2").render(
+    page = page_template("scintiflow.drift", "drift.html.j2").render(
         verdict=verdict,
         model=model,
         params=params,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from scintiflow.evaluation.cases import FRAME
 from scintiflow.evaluation.columns import AGE_BANDS, AGE_UNKNOWN
@@ -48,6 +47,7 @@ from scintiflow.evaluation.report_tables import (
 )
 from scintiflow.evaluation_folder import CAPTIONS, CURVES, EDGES, LESIONS, NOISE, PATIENTS, PICTURES, SUMMARY, TIMINGS
 from scintiflow.files import read_json, whole_file
+from scintiflow.pages import page_template
 
 EMBEDDED_BYTES_AT_MOST = 5_600_000  # of pictures; base64 adds a third, and the page stays below 8 MB
 BANDS = (*(name for name, _ in AGE_BANDS), AGE_UNKNOWN)
@@ -175,20 +175,13 @@ def _headed(entry: dict[str, Any]) -> str:
 
 def render_report(content: ReportContent, path: Path) -> None:
     """Write the page to `path`, whole or not at all."""
-    environment = Environment(
-        loader=PackageLoader("scintiflow.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     budget = _Budget(EMBEDDED_BYTES_AT_MOST)
     summary = content.summary
 
     def tables(names: tuple[str, ...]) -> dict[str, Any]:
         return metric_table(summary["methods"], names, content.not_available)
 
-    page = environment.get_template("report.html.j2").render(
+    page = page_template("scintiflow.evaluation", "report.html.j2").render(
         content=content,
         summary=summary,
         methods=METHODS,

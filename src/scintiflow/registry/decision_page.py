@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from scintiflow.files import whole_file
+from scintiflow.pages import page_template
 from scintiflow.registry.verdict import ABSOLUTE, PAIRED, SUBGROUP, Decision
 
 HEADINGS = {
@@ -16,18 +15,11 @@ HEADINGS = {
 
 def render_decision(decision: Decision, title: str, facts: list[tuple[str, str]], path: Path) -> None:
     """Write the page to `path`, whole or not at all. It asks nothing of any network and works without scripts."""
-    environment = Environment(
-        loader=PackageLoader("scintiflow.registry", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     groups = [
         (group, heading, [verdict for verdict in decision.verdicts if verdict.group == group])
         for group, heading in HEADINGS.items()
     ]
-    page = environment.get_template("decision.html.j2").render(
+    page = page_template("scintiflow.registry", "decision.html.j2").render(
         decision=decision, title=title, facts=facts, groups=[entry for entry in groups if entry[2]]
     )
     with whole_file(path) as partial:
