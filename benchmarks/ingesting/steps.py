@@ -14,6 +14,7 @@ import pydicom
 
 from ingesting.exports import KEY, write_export
 from scintiflow.cohorts.intake import Job, take_in
+from scintiflow.cohorts.pictures import save_picture
 from scintiflow.dicom.deidentification import deidentified_file
 from scintiflow.dicom.leaks import refuse_identifiers
 from scintiflow.dicom.opening import Opened, parse, read_regular_file, silenced
@@ -84,3 +85,5 @@ def _one_by_one(path: Path, target: Path, step) -> None:
         readable.summary()
     with step("writing the object"):
         written.write(target)
+    with step("drawing the picture"):
+        save_picture(target, readable)

@@ -14,6 +14,7 @@ import numpy as np
 
 from scintiflow import progress
 from scintiflow.cohorts.ledger import Entry
+from scintiflow.cohorts.pictures import save_picture
 from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom import header
 from scintiflow.dicom.deidentification import deidentified_file
@@ -110,6 +111,7 @@ def take_in(
     staged = None if only_halves and len(readable.views) != 1 else staging / f"{sha256}.dcm"
     if staged is not None:
         written.write(staged)  # not synced: a staging folder is worth nothing after a crash
+        save_picture(staged, readable)
     entry = Entry(
         sha256=sha256,
         outcome=Outcome.ACCEPTED.value,
