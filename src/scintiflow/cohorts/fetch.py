@@ -196,7 +196,7 @@ def _content(source: str, listing: Listing, name: str, final: Path, wanted: Sele
 
 
 def _taken(listing: Listing, path: str, present: Path, partial: Path) -> bool:
-    """Whether `present` had the file; `partial` then has it too: the same file if nobody may write it, else a copy."""
+    """Whether `present` had the file; `partial` then has it too: the same file if read-only, else a copy."""
     there, here = present / path, partial / path
     if not listing.unaltered({path}, present):
         return False
