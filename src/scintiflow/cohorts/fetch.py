@@ -17,7 +17,7 @@ from pathlib import Path
 from scintiflow.cohorts.ledger import LEDGER, Ledger, parse_ledger, read_ledger
 from scintiflow.cohorts.selection import EVERYTHING, UNPAIRED, Selection, patients_of, reduced
 from scintiflow.cohorts.versioning import Listing, pinned_listing
-from scintiflow.cohorts.versions import COHORTS, resolve_revision
+from scintiflow.cohorts.versions import COHORTS, POINTER, resolve_revision
 from scintiflow.cohorts.withdrawals import LIST, parse_withdrawals, withdrawn_patients
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import PARTIAL_PREFIX, write_json
@@ -102,19 +102,22 @@ def fetch_cohort(
 def cohorts_at(where: str, names: Collection[str], wanted: Selection = EVERYTHING) -> Path:
     """The folder of the cohorts that a stage is to read: `where` itself, or what `SOURCE@SHA` pins, fetched.
 
-    A plain path is returned as it is. The pinned form fetches what is `wanted` of the cohorts in `names` into a new
-    temporary folder (below TMPDIR): on a cluster the pod's own disk. A patient need not be in all of these cohorts;
-    one that holds nobody wanted becomes a record without scans.
+    A plain path is returned as it is. The pinned form fetches what is `wanted` of the cohorts in `names`, with their
+    `.dvc` files, into a new temporary folder (below TMPDIR): on a cluster the pod's own disk. A patient need not be
+    in all of these cohorts; one that holds nobody wanted becomes a record without scans.
     """
     pinned = PINNED.fullmatch(where)
     if pinned is None:
         return Path(where)
     source, revision = pinned["source"], pinned["revision"]
-    folder = Path(tempfile.mkdtemp(prefix="cohorts-"))
+    folder = Path(tempfile.mkdtemp(prefix="project-")) / COHORTS
     for name in names:
         chosen = wanted.patients is not None or wanted.studies is not None
         own = wanted.within(pinned_record(source, revision, name)) if chosen else wanted
         fetch_cohort(source, revision, name, folder, own)
+        with _pinned(source, revision, name) as listing:
+            pointer = COHORTS / f"{name}{POINTER}"
+            (folder / pointer.name).write_bytes(listing.tracked_by_git(pointer) or b"")
     return folder
 
 
