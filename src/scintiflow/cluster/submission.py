@@ -137,13 +137,14 @@ def _check_image() -> None:
 
 def _registry(otherwise: str) -> str:
     """Which registry is meant, if this machine knows it; otherwise a value that never hits the cache."""
-    return registry_identity() if _knows_registry() else otherwise
+    return registry_identity() if knows_registry() else otherwise
 
 
 def _champion(params: Params, work: str, otherwise: str) -> str:
     """The champion to beat, if this machine knows the registry; otherwise a value that never hits the cache."""
-    return champion_to_beat(params.register_.model_name, work) if _knows_registry() else otherwise
+    return champion_to_beat(params.register_.model_name, work) if knows_registry() else otherwise
 
 
-def _knows_registry() -> bool:
+def knows_registry() -> bool:
+    """Whether this machine is told which MLflow server the steps on a cluster use."""
     return os.environ.get(TRACKING_URI, "").startswith("http")
