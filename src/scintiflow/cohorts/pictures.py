@@ -58,7 +58,7 @@ def draw(counts: np.ndarray, velocity_mm_s: float) -> bytes:
     levels = np.sqrt(np.arange(math.ceil(black) + 1) / black)
     greys = (255 * (1 - np.minimum(levels, 1))).astype(np.uint8)
     target = BytesIO()
-    Image.fromarray(np.hstack(greys[np.minimum(sums, len(greys) - 1)])).save(target, format="JPEG", quality=QUALITY)
+    Image.fromarray(np.hstack([*greys.take(sums, mode="clip")])).save(target, format="JPEG", quality=QUALITY)
     return target.getvalue()
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import pydicom
 from pydicom.dataelem import RawDataElement
@@ -93,7 +94,8 @@ def parse(content: bytes, pixels: memoryview | None = None) -> Dataset:
     with untrusted():
         dataset = _read(content)
         if pixels is not None:
-            dataset[PIXEL_DATA] = dataset.get_item(PIXEL_DATA)._replace(value=pixels)
+            last = cast(RawDataElement, dataset.get_item(PIXEL_DATA))
+            dataset[PIXEL_DATA] = last._replace(value=cast(bytes, pixels))  # read like bytes, and never altered
         file_meta = Attributes(dataset.file_meta)
         if file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY:
             raise Rejection(Reason.DICOMDIR)
