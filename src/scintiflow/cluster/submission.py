@@ -51,7 +51,7 @@ def submit_retrain(
     Raises ScintiflowError if the run could not be repeated, holds withdrawn patients, or is under way.
     """
     _check_image()
-    if if_needed and not _knows_registry():
+    if if_needed and not knows_registry():
         raise ScintiflowError(
             "asks the registry who has done this work, and none is known here",
             where="--if-needed",
@@ -59,7 +59,7 @@ def submit_retrain(
         )
     name = run_name()
     tree = _repeatable(tree_state(root), allow_dirty)
-    if _knows_registry():
+    if knows_registry():
         name_the_run(params.tracking.experiment, name)
     pins = _fetchable(pin_cohorts(used_cohorts(params), root), root)
     source = params.placement.cohorts_from
@@ -70,7 +70,7 @@ def submit_retrain(
     identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
     with _compiled(params) as package:
         start = partial(submit, connection, package, arguments, identity, name, account)
-        if not _knows_registry():
+        if not knows_registry():
             return start()
         tags = provenance(key, arguments, pins, tree)
         return submit_once(connection, key, tags, (params, tree.diff), start, if_needed)
