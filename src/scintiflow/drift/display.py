@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from scintiflow.drift.comparison import DRIFT, TOO_FEW, FeatureTest, Verdict
+from scintiflow.drift.comparison import DRIFT, TOO_FEW, FeatureTest, TrainedRange, Verdict
 from scintiflow.drift.features import NUMBERS, TITLES
 from scintiflow.evaluation.columns import AGE_BANDS
 from scintiflow.files import whole_file, write_json
@@ -86,7 +86,12 @@ def draw(verdict: Verdict, path: Path) -> None:
 
 
 def _cumulative(panel: Axes, test: FeatureTest) -> None:
-    for values, colour, width, label in ((test.trained, TRAINED, 2.5, "training"), (test.new, NEW, 1.5, "restored")):
+    curves = [(test.new, NEW, 1.5, "restored")]
+    if isinstance(test.trained, TrainedRange):
+        panel.axvspan(*test.trained, color=TRAINED, alpha=0.25, linewidth=0, label="range of training")
+    else:
+        curves.insert(0, (test.trained, TRAINED, 2.5, "training"))
+    for values, colour, width, label in curves:
         panel.ecdf(values, color=colour, linewidth=width, label=f"{label} ({len(values)})")
     panel.set_ylabel("share at or below", fontsize=8)
     panel.set_ylim(0, 1.02)
