@@ -30,7 +30,7 @@ import numpy as np
 from machine import machine
 
 from scintiflow.files import whole_file
-from scintiflow.params import load_params
+from scintiflow.params import TrainCascadeParams, changed, load_params
 from scintiflow.restoration.model_folder import REFERENCE_FOLDER, description_of
 
 ROOT = Path(__file__).parents[1]
@@ -171,8 +171,11 @@ def cascade(cores: int) -> Restore:
     return restore
 
 
-def recipe():
-    return load_params(ROOT / "params.yaml").train_cascade
+def recipe() -> TrainCascadeParams:
+    """That of params.yaml around the reference model's f^IR1: f^IR2 looks at what that one gives."""
+    description = description_of(REFERENCE_FOLDER)
+    own = {name: description[name] for name in ("first", "views", "base_blur_pixels", "patch_pixels")}
+    return changed(load_params(ROOT / "params.yaml").train_cascade, **own)
 
 
 METHODS: dict[str, Callable[[int], Restore]] = {
