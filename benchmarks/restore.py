@@ -38,6 +38,7 @@ FOLDER = ROOT / "build" / "benchmarks" / "restore"
 K = 2.0
 MEAN_COUNTS = 2.0  # of a rapid scan's pixel inside the body
 SPACING_MM = 2.26
+AGAIN = "again"
 WARM_UP = 160  # rows and columns, more than a training patch
 Restore = Callable[[np.ndarray, float], np.ndarray]
 
@@ -75,12 +76,14 @@ def measured(methods: list[str], rapid: np.ndarray, rounds: int, cores: int) -> 
                 links[name], there = context.Pipe()
                 context.Process(target=serve, args=(name, rapid, cores, there), daemon=True).start()
                 found[name] = {"load": links[name].recv(), "rounds": []}
-            links[name].send("again")
+            links[name].send(AGAIN)
             answer = links[name].recv()
             found[name]["rounds"].append(answer["seconds"])
             found[name]["mib"] = answer["mib"]
             print(f"round {number + 1}, {name}: {answer}", file=sys.stderr, flush=True)
             yield {known: row for known, row in found.items() if row["rounds"]}
+    for link in links.values():
+        link.send("enough")
 
 
 def serve(name: str, rapid: np.ndarray, cores: int, link: Connection) -> None:
@@ -88,8 +91,7 @@ def serve(name: str, rapid: np.ndarray, cores: int, link: Connection) -> None:
     restore = METHODS[name](cores)
     link.send(time.process_time())
     restore(rapid[:, :WARM_UP, :WARM_UP], K)
-    while True:
-        link.recv()
+    while link.recv() == AGAIN:
         _, seconds = timed(lambda: restore(rapid, K))
         mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         link.send({"seconds": seconds, "mib": mib})

@@ -25,7 +25,7 @@ from statistics import median
 import numpy as np
 import onnxruntime
 from machine import machine
-from restore import K, scan, timed
+from restore import AGAIN, K, scan, timed
 
 from scintiflow.counts import counts_sha256
 from scintiflow.dataset.opposite import opposite_views
@@ -55,8 +55,10 @@ def main() -> None:
     answers: list[list[dict]] = [[] for _ in SETTINGS]
     for _ in range(arguments.rounds):
         for link, own in zip(links, answers, strict=True):
-            link.send("again")
+            link.send(AGAIN)
             own.append(link.recv())
+    for link in links:
+        link.send("enough")
     table = markdown(answers, arguments)
     with whole_file(REFERENCE_FOLDER.parent / "build" / "benchmarks" / "session.md") as partial:
         partial.write_text(table, encoding="utf-8")
@@ -68,8 +70,7 @@ def serve(rapid: np.ndarray, memory: str, views: int, threads: int, link: Connec
     restore = restorer(rapid, memory, views, threads)
     restore()
     link.send("ready")
-    while True:
-        link.recv()
+    while link.recv() == AGAIN:
         restored, (clock, processor) = timed(restore)
         link.send(
             {
