@@ -186,18 +186,17 @@ METHODS: dict[str, Callable[[int], Restore]] = {
 
 
 def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
-    """One row for each method; ratios are medians of the ratios within a round, to the first method."""
-    first = next(iter(rows))
+    """One row for each method; ratios of processor seconds to the first method and to BM3D."""
+    bases = [next(iter(rows)), *(["bm3d"] if "bm3d" in rows and next(iter(rows)) != "bm3d" else [])]
+    ratios = " | ".join(f"times {base} (processor)" for base in bases)
     lines = [
-        f"| method | s, processor | s, clock | times {first} (processor) | load, s processor | MiB |",
-        "|---|---|---|---|---|---|",
+        f"| method | s, processor | s, clock | {ratios} | load, s processor | MiB |",
+        "|---|---|---|" + "---|" * len(bases) + "---|---|",
     ]
     for name, row in rows.items():
         clock, processor = (median(values) for values in zip(*row["rounds"], strict=True))
-        ratio = median(own[1] / base[1] for own, base in zip(row["rounds"], rows[first]["rounds"], strict=False))
-        lines.append(
-            f"| {name} | {processor:.2f} | {clock:.2f} | {ratio:.2f} | {row['load']:.1f} | {row['mib']:.0f} |"
-        )
+        ratios = " | ".join(f"{ratio(row, rows[base]):.2f}" for base in bases)
+        lines.append(f"| {name} | {processor:.2f} | {clock:.2f} | {ratios} | {row['load']:.1f} | {row['mib']:.0f} |")
     load = os.getloadavg()[0]
     words = (
         f"One scan of 2 x {arguments.rows} x {arguments.columns}, medians of {arguments.rounds} rounds, "
@@ -205,6 +204,11 @@ def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
         f"Command: `{shlex.join(['python', *sys.argv])}`"
     )
     return "\n".join([*lines, "", words, ""])
+
+
+def ratio(row: dict, base: dict) -> float:
+    """Median over the rounds of the ratio of processor seconds within a round."""
+    return median(own[1] / other[1] for own, other in zip(row["rounds"], base["rounds"], strict=False))
 
 
 def parsed() -> argparse.Namespace:

@@ -80,7 +80,9 @@ def draw(verdict: Verdict, path: Path) -> None:
             panel.spines[side].set_visible(False)
     for panel in panels[len(verdict.tests) :]:
         panel.axis("off")
-    panels[0].legend(fontsize=8, frameon=False, loc="best")
+    of_a_range = [isinstance(test.trained, TrainedRange) for test in verdict.tests]
+    for kind in set(of_a_range):
+        panels[of_a_range.index(kind)].legend(fontsize=8, frameon=False, loc="best")
     with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
 
