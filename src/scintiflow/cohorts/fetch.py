@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import LEDGER, Ledger, parse_ledger, read_ledger
+from scintiflow.cohorts.remote import first_trouble
 from scintiflow.cohorts.selection import EVERYTHING, UNPAIRED, Selection, patients_of, reduced
-from scintiflow.cohorts.versioning import Listing, pinned_listing
+from scintiflow.cohorts.versioning import CannotFetchError, Listing, pinned_listing, pinned_remote
 from scintiflow.cohorts.versions import COHORTS, POINTER, resolve_revision
 from scintiflow.cohorts.withdrawals import LIST, parse_withdrawals, withdrawn_patients
 from scintiflow.errors import ScintiflowError
@@ -142,12 +143,22 @@ def pinned_record(source: str, revision: str, name: str) -> Ledger:
 
 @contextmanager
 def _pinned(source: str, revision: str, name: str) -> Iterator[Listing]:
-    with pinned_listing(source, _commit(source, revision), COHORTS / name) as listing:
-        if not listing.hashes:
-            raise ScintiflowError(
-                f"there is no cohort '{name}'", where=f"{revision}:{COHORTS}", remedy="Check name and revision"
-            )
-        yield listing
+    commit = _commit(source, revision)
+    try:
+        with pinned_listing(source, commit, COHORTS / name) as listing:
+            if not listing.hashes:
+                raise ScintiflowError(
+                    f"there is no cohort '{name}'", where=f"{revision}:{COHORTS}", remedy="Check name and revision"
+                )
+            yield listing
+    except CannotFetchError as error:
+        remote = pinned_remote(source, commit)
+        trouble = first_trouble(remote, read_only=True) if remote is not None else None
+        if trouble is None:
+            raise
+        raise ScintiflowError(
+            f"cannot be fetched: {trouble.reason}", where=error.where, remedy=trouble.remedy
+        ) from None
 
 
 def _commit(source: str, revision: str) -> str:

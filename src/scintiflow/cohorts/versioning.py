@@ -60,6 +60,19 @@ def default_remote(project: Path) -> Remote:
     return Remote(name=name, url=str(options["url"]), options=options, shared_options=shared)
 
 
+def pinned_remote(source: str, revision: str) -> Remote | None:
+    """The default remote of a project at a commit: a checkout's, or that of a repository by its URL; None if none."""
+    from dvc.repo import Repo
+
+    try:
+        with Repo.open(source, rev=revision) as repo:
+            name = repo.config["core"]["remote"]
+            options = dict(repo.config["remote"][name])
+    except Exception:  # it is asked for when something is wrong already, and that is what will be told
+        return None
+    return Remote(name=name, url=str(options["url"]), options=options, shared_options={})
+
+
 def write_remote(project: Path, name: str, url: str) -> None:
     """Make `url` the default remote in `.dvc/config`. What is pulled from S3 is hashed again ('verify')."""
     from dvc.config import Config
@@ -161,6 +174,10 @@ def tracked_hashes(project: Path, revision: str | None, folder: Path) -> dict[st
         return dict(listing.hashes)
 
 
+class CannotFetchError(ScintiflowError):
+    """A file, or the list of files, does not arrive unaltered."""
+
+
 class Listing:
     """The files of a folder at one revision. `hashes`: MD5 of each, by path inside the folder."""
 
@@ -209,7 +226,7 @@ class Listing:
             if _md5(target) == self.hashes[path]:
                 return
             trouble = "its content is not what its hash says"
-        raise ScintiflowError(
+        raise CannotFetchError(
             f"cannot be fetched: {trouble}",
             where=f"{self._where}/{path}",
             remedy="Try the remote with `scintiflow remote check --read-only`; the cohort may not have been pushed",
@@ -232,7 +249,7 @@ def pinned_listing(source: str, revision: str | None, folder: Path) -> Iterator[
             names = {PurePosixPath(name).relative_to(folder).as_posix(): name for name in found}
             listing = Listing(files, names, where)
         except Exception as error:  # each of DVC's file systems raises its own kinds
-            raise ScintiflowError(
+            raise CannotFetchError(
                 f"cannot be listed: {error or type(error).__name__}",
                 where=where,
                 remedy="Check the revision, and the remote with `scintiflow remote check --read-only`",
