@@ -51,7 +51,7 @@ def submit_retrain(
     Raises ScintiflowError if the run could not be repeated, holds withdrawn patients, or is under way.
     """
     _check_image()
-    if if_needed and not _knows_registry():
+    if if_needed and not knows_registry():
         raise ScintiflowError(
             "asks the registry who has done this work, and none is known here",
             where="--if-needed",
@@ -59,7 +59,7 @@ def submit_retrain(
         )
     name = run_name()
     tree = _repeatable(tree_state(root), allow_dirty)
-    if _knows_registry():
+    if knows_registry():
         name_the_run(params.tracking.experiment, name)
     pins = _fetchable(pin_cohorts(used_cohorts(params), root), root)
     source = params.placement.cohorts_from
@@ -70,7 +70,7 @@ def submit_retrain(
     identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
     with _compiled(params) as package:
         start = partial(submit, connection, package, arguments, identity, name, account)
-        if not _knows_registry():
+        if not knows_registry():
             return start()
         tags = provenance(key, arguments, pins, tree)
         return submit_once(connection, key, tags, (params, tree.diff), start, if_needed)
@@ -137,13 +137,14 @@ def _check_image() -> None:
 
 def _registry(otherwise: str) -> str:
     """Which registry is meant, if this machine knows it; otherwise a value that never hits the cache."""
-    return registry_identity() if _knows_registry() else otherwise
+    return registry_identity() if knows_registry() else otherwise
 
 
 def _champion(params: Params, work: str, otherwise: str) -> str:
     """The champion to beat, if this machine knows the registry; otherwise a value that never hits the cache."""
-    return champion_to_beat(params.register_.model_name, work) if _knows_registry() else otherwise
+    return champion_to_beat(params.register_.model_name, work) if knows_registry() else otherwise
 
 
-def _knows_registry() -> bool:
+def knows_registry() -> bool:
+    """Whether this machine is told which MLflow server the steps on a cluster use."""
     return os.environ.get(TRACKING_URI, "").startswith("http")

@@ -94,7 +94,7 @@ def status(
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Show the stages of a run, their states and times."""
+    """Show the stages of a run, their states and times; of a run that failed, MLflow's parent run ends too."""
     from scintiflow.cluster.watching import looks
 
     connection = _connect(context)
