@@ -78,26 +78,8 @@ def fetch_cohort(
 
     Raises ScintiflowError if revision, cohort, patient or study is unknown, or a file cannot be fetched unaltered.
     """
-    final = target / name
     with _pinned(source, revision, name) as listing:
-        content = _content(source, listing, name, final, wanted)
-        if final.exists():
-            _check_same(final, listing, content)
-            return content.summary
-        target.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=target))
-        try:
-            found = {path for path in content.files if present and _taken(listing, path, present / name, partial)}
-            listing.fetch(content.files - found, partial)
-            if content.record is not None:
-                write_json(partial / LEDGER, content.record.to_json())
-            _make_read_only(partial)
-            if not _took_its_place(partial, final):
-                _check_same(final, listing, content)
-                return content.summary
-        finally:
-            _remove(partial)
-    return replace(content.summary, fetched=len(content.files) - len(found), found=len(found))
+        return _fetch(source, listing, target / name, wanted, present)
 
 
 def cohorts_at(where: str, names: Collection[str], wanted: Selection = EVERYTHING) -> Path:
@@ -113,10 +95,10 @@ def cohorts_at(where: str, names: Collection[str], wanted: Selection = EVERYTHIN
     source, revision = pinned["source"], pinned["revision"]
     folder = Path(tempfile.mkdtemp(prefix="project-")) / COHORTS
     for name in names:
-        chosen = wanted.patients is not None or wanted.studies is not None
-        own = wanted.within(pinned_record(source, revision, name)) if chosen else wanted
-        fetch_cohort(source, revision, name, folder, own)
         with _pinned(source, revision, name) as listing:
+            chosen = wanted.patients is not None or wanted.studies is not None
+            own = wanted.within(_record_of_today(source, listing, name)) if chosen else wanted
+            _fetch(source, listing, folder / name, own, None)
             pointer = COHORTS / f"{name}{POINTER}"
             (folder / pointer.name).write_bytes(listing.tracked_by_git(pointer) or b"")
     return folder
@@ -138,7 +120,30 @@ def patients_at(where: str, names: Collection[str]) -> frozenset[str]:
 def pinned_record(source: str, revision: str, name: str) -> Ledger:
     """cohort.json of a commit without those who withdrew; nothing else is fetched. Arguments as in `fetch_cohort`."""
     with _pinned(source, revision, name) as listing:
-        return reduced(_record(listing, name), EVERYTHING, _withdrawn(source, listing))
+        return _record_of_today(source, listing, name)
+
+
+def _fetch(source: str, listing: Listing, final: Path, wanted: Selection, present: Path | None) -> Fetched:
+    """`fetch_cohort` of a listing into the folder `final`, which is named like the cohort."""
+    name, target = final.name, final.parent
+    content = _content(source, listing, name, final, wanted)
+    if final.exists():
+        _check_same(final, listing, content)
+        return content.summary
+    target.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=target))
+    try:
+        found = {path for path in content.files if present and _taken(listing, path, present / name, partial)}
+        listing.fetch(content.files - found, partial)
+        if content.record is not None:
+            write_json(partial / LEDGER, content.record.to_json())
+        _make_read_only(partial)
+        if not _took_its_place(partial, final):
+            _check_same(final, listing, content)
+            return content.summary
+    finally:
+        _remove(partial)
+    return replace(content.summary, fetched=len(content.files) - len(found), found=len(found))
 
 
 @contextmanager
@@ -181,6 +186,11 @@ def _record(listing: Listing, name: str) -> Ledger:
             remedy="Fetch it whole; deliveries of pictures have no record of their patients",
         )
     return parse_ledger(listing.read(LEDGER), f"{COHORTS / name / LEDGER}")
+
+
+def _record_of_today(source: str, listing: Listing, name: str) -> Ledger:
+    """The record without those who withdrew."""
+    return reduced(_record(listing, name), EVERYTHING, _withdrawn(source, listing))
 
 
 def _withdrawn(source: str, listing: Listing) -> frozenset[str]:
