@@ -9,10 +9,12 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from scintiflow import progress
 from scintiflow.errors import ScintiflowError
@@ -58,6 +60,19 @@ def default_remote(project: Path) -> Remote:
             str(error), where=project / ".dvc", remedy="Mend .dvc/config, or .dvc/config.local"
         ) from None
     return Remote(name=name, url=str(options["url"]), options=options, shared_options=shared)
+
+
+def pinned_remote(source: str, revision: str) -> Remote | None:
+    """The default remote of a project at a commit: a checkout's, or that of a repository by its URL; None if none."""
+    from dvc.repo import Repo
+
+    try:
+        with Repo.open(source, rev=revision) as repo:
+            name = repo.config["core"]["remote"]
+            options = dict(repo.config["remote"][name])
+    except Exception:  # it is asked for when something is wrong already, and that is what will be told
+        return None
+    return Remote(name=name, url=str(options["url"]), options=options, shared_options={})
 
 
 def write_remote(project: Path, name: str, url: str) -> None:
@@ -161,12 +176,31 @@ def tracked_hashes(project: Path, revision: str | None, folder: Path) -> dict[st
         return dict(listing.hashes)
 
 
-class Listing:
-    """The files of a folder at one revision. `hashes`: MD5 of each, by path inside the folder."""
+class CannotFetchError(ScintiflowError):
+    """A file, or the list of files, does not arrive unaltered."""
 
-    def __init__(self, files: Any, names: Mapping[str, str], where: str) -> None:
-        self._files, self._names, self._where = files, names, where
-        self.hashes = {path: files.info(name)["dvc_info"]["md5"] for path, name in names.items()}
+
+class Listing:
+    """The files of a folder at one revision. `hashes`: MD5 of each, by path inside the folder; {} if DVC has none.
+
+    DVC's listing of the folder is read itself: its file system asks an index about each file, which takes minutes
+    for thousands of them.
+    """
+
+    def __init__(self, repo: Any, folder: Path, where: str) -> None:
+        self._repo, self._where = repo, where
+        self._stores = [
+            repo.cache.local,
+            *([repo.cloud.get_remote_odb()] if repo.config["core"].get("remote") else []),
+        ]
+        self.hashes: dict[str, str] = {}
+        pointer = self.tracked_by_git(folder.with_name(f"{folder.name}.dvc"))
+        if pointer is not None:
+            (out,) = yaml.safe_load(pointer)["outs"]
+            with tempfile.TemporaryDirectory() as scratch:
+                self._fetch_object(out["md5"], Path(scratch) / "listing", where)
+                entries = json.loads((Path(scratch) / "listing").read_bytes())
+            self.hashes = {entry["relpath"]: entry["md5"] for entry in entries}
 
     def read(self, path: str) -> bytes:
         """The content of one file. Raises ScintiflowError if it is not what its hash says."""
@@ -176,8 +210,9 @@ class Listing:
 
     def tracked_by_git(self, path: Path) -> bytes | None:
         """The content of a file of the project that git tracks and DVC does not; None if there is none."""
-        name = path.as_posix()
-        return self._files.cat_file(name) if self._files.exists(name) else None
+        files = self._repo.fs
+        name = files.join(self._repo.root_dir, *path.parts)
+        return files.cat_file(name) if files.isfile(name) else None
 
     def fetch(self, paths: Collection[str], folder: Path) -> None:
         """Transfer files into `folder`; each is tried again when the line breaks or its hash is wrong.
@@ -186,7 +221,8 @@ class Listing:
         """
         with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool, progress.work("fetching", len(paths)) as bar:
             try:
-                for _ in pool.map(lambda path: self._fetch_one(path, folder / path), sorted(paths)):
+                named = [(self.hashes[path], folder / path, f"{self._where}/{path}") for path in sorted(paths)]
+                for _ in pool.map(lambda each: self._fetch_object(*each), named):
                     bar.advance()
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # the others would only fail, one after the other
@@ -196,22 +232,24 @@ class Listing:
         """True if `folder` holds these files with the right content."""
         return all((folder / path).is_file() and _md5(folder / path) == self.hashes[path] for path in paths)
 
-    def _fetch_one(self, path: str, target: Path) -> None:
+    def _fetch_object(self, md5: str, target: Path, where: str) -> None:
+        """From the cache, else from the remote."""
         target.parent.mkdir(parents=True, exist_ok=True)
         trouble = ""
         for attempt in range(ATTEMPTS):
             time.sleep(attempt)
-            try:
-                self._files.get_file(self._names[path], str(target))
-            except Exception as error:  # each of DVC's file systems raises its own kinds
-                trouble = str(error) or type(error).__name__
-                continue
-            if _md5(target) == self.hashes[path]:
-                return
-            trouble = "its content is not what its hash says"
-        raise ScintiflowError(
+            for store in self._stores:
+                try:
+                    store.fs.get_file(store.oid_to_path(md5), str(target))
+                except Exception as error:  # each of DVC's file systems raises its own kinds
+                    trouble = str(error) or type(error).__name__
+                    continue
+                if _md5(target) == md5.removesuffix(".dir"):
+                    return
+                trouble = "its content is not what its hash says"
+        raise CannotFetchError(
             f"cannot be fetched: {trouble}",
-            where=f"{self._where}/{path}",
+            where=where,
             remedy="Try the remote with `scintiflow remote check --read-only`; the cohort may not have been pushed",
         )
 
@@ -222,25 +260,23 @@ def pinned_listing(source: str, revision: str | None, folder: Path) -> Iterator[
 
     Neither the project nor DVC's shared caches are written to. Raises ScintiflowError.
     """
-    from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
 
     where = f"{revision}:{folder.as_posix()}" if revision else folder.as_posix()
-    with tempfile.TemporaryDirectory(prefix="dvc-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="dvc-") as scratch, ExitStack() as opened:
         try:
-            files = DVCFileSystem(source, rev=revision, config={"core": {"site_cache_dir": scratch}})
-            found = files.find(folder.as_posix(), dvc_only=True)
-            names = {PurePosixPath(name).relative_to(folder).as_posix(): name for name in found}
-            listing = Listing(files, names, where)
-        except Exception as error:  # each of DVC's file systems raises its own kinds
-            raise ScintiflowError(
+            config = {"core": {"site_cache_dir": scratch}}
+            repo = opened.enter_context(Repo.open(source, rev=revision, config=config))
+            listing = Listing(repo, folder, where)
+        except CannotFetchError:
+            raise
+        except Exception as error:  # DVC and each of its file systems raise their own kinds
+            raise CannotFetchError(
                 f"cannot be listed: {error or type(error).__name__}",
                 where=where,
                 remedy="Check the revision, and the remote with `scintiflow remote check --read-only`",
             ) from None
-        try:
-            yield listing
-        finally:
-            files.close()
+        yield listing
 
 
 def erase_objects(project: Path, hashes: set[str]) -> int:
