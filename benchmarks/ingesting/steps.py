@@ -14,6 +14,7 @@ import pydicom
 
 from ingesting.exports import KEY, write_export
 from scintiflow.cohorts.intake import Job, take_in
+from scintiflow.cohorts.pictures import save_picture
 from scintiflow.dicom.deidentification import deidentified_file
 from scintiflow.dicom.leaks import refuse_identifiers
 from scintiflow.dicom.opening import Opened, parse, read_regular_file, silenced
@@ -71,16 +72,18 @@ def _one_by_one(path: Path, target: Path, step) -> None:
         with step("de-identified object: allow-list, dicom-anonymizer, encoding, byte scan"):
             written = deidentified_file(opened, scan, KEY)
         with step("of that, the byte scan, once more"):
-            refuse_identifiers(opened.attributes, written[: -scan.counts.nbytes])
+            refuse_identifiers(opened.attributes, written.header)
         with step("parsing what is to be written"):
-            again = Opened(parse(written), "")
+            again = Opened(parse(written.header, written.pixels), "")
         with step("checks of what is to be written, comparison of all counts"):
             readable = scan_of(again)
             if not np.array_equal(readable.counts, scan.counts):
                 raise SystemExit("the benchmark is void: counts changed")
     with step("three SHA-256: file, object, counts"):
-        for hashed in (content, written):
-            hashlib.sha256(hashed).hexdigest()
+        hashlib.sha256(content).hexdigest()
+        written.sha256()
         readable.summary()
     with step("writing the object"):
-        target.write_bytes(written)
+        written.write(target)
+    with step("drawing the picture"):
+        save_picture(target, readable)

@@ -35,6 +35,13 @@ def scan(tmp_path):
     return read_scan(tmp_path / "rapid.dcm")
 
 
+def test_lines_from_before_stated_velocities_were_kept_still_count(tmp_path):
+    (row,) = watched_scans(1, seed=1)
+    old = {name: value for name, value in row.to_json().items() if name != "velocity_stated"}
+    (tmp_path / "2026-01.jsonl").write_text(json.dumps(old) + "\n" + json.dumps(old | {"name": "x"}) + "\n")
+    assert Journal(tmp_path).rows() == [row]
+
+
 def test_a_restored_scan_leaves_coarse_numbers_and_no_identity(scan, tmp_path):
     journal = Journal(tmp_path / "watch")
     true_mean = np.maximum(scan.counts.astype(float), 0.2) * 2  # agrees too well: its own counts
@@ -53,7 +60,7 @@ def test_a_restored_scan_leaves_coarse_numbers_and_no_identity(scan, tmp_path):
     assert file.name == f"{row.day[:7]}.jsonl"
     assert set(json.loads(text)) == {
         "day", "model", "model_sha256", "counts_anterior", "counts_posterior", "velocity_mm_s", "spacing_mm",
-        "consistency_deviance", "age_band", "scanner",
+        "consistency_deviance", "age_band", "scanner", "velocity_stated",
     }  # fmt: skip
     for identity in (scan.patient_id, scan.study_uid, scan.instance_uid, "Berra", f"{scan.acquired:%Y}-0"):
         assert identity not in text.replace(row.day, "")

@@ -12,6 +12,7 @@ import yaml
 
 KUBERNETES = Path(__file__).parents[2] / "infra" / "kubernetes"
 OVERLAYS = ("small", "gpu")
+BESIDE = ("pull-cohorts", "triggers", "dicom-node")  # applied over an overlay, where wanted
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob", "TrainingRuntime")
 
 
@@ -24,7 +25,7 @@ def rendered(kubectl: str, folder: str) -> str:
 @cache
 def everything(kubectl: str, overlay: str) -> list[dict[str, Any]]:
     """All objects of an overlay and of what is applied beside it. Read only: tests share them."""
-    text = "\n---\n".join(rendered(kubectl, folder) for folder in (f"overlays/{overlay}", "pull-cohorts", "triggers"))
+    text = "\n---\n".join(rendered(kubectl, folder) for folder in (f"overlays/{overlay}", *BESIDE))
     return [content for content in yaml.safe_load_all(text) if content]
 
 

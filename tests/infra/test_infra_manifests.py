@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from kubeflow_trainer_api.models.trainer_v1alpha1_training_runtime import TrainerV1alpha1TrainingRuntime
-from manifests import KUBERNETES, OVERLAYS, Pod, name_of, names, of_kind, pods, rendered
+from manifests import BESIDE, KUBERNETES, OVERLAYS, Pod, name_of, names, of_kind, pods, rendered
 
 from scintiflow.params import load_params
 from scintiflow.params.placement import amount
@@ -90,7 +90,7 @@ def references(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
 
 def documented_secrets() -> set[tuple[str, str]]:
     """(Secret, key) of the table in infra/kubernetes/README.md; they are made by hand, never from this repository."""
-    rows = re.findall(r"^\| `([a-z-]+)` \| `([A-Za-z_-]+)` \|", (KUBERNETES / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z-]+)` \| `([A-Za-z._-]+)` \|", (KUBERNETES / "README.md").read_text(), re.MULTILINE)
     assert rows
     return set(rows)
 
@@ -247,7 +247,8 @@ def quota(objects: list[dict]) -> dict[str, str]:
 
 
 def test_the_standing_services_and_the_largest_step_fit_into_the_quota_of_the_gpu_cluster(program):
-    objects = list(yaml.safe_load_all(rendered(program, "overlays/gpu")))
+    folders = ("overlays/gpu", "dicom-node")
+    objects = [each for folder in folders for each in yaml.safe_load_all(rendered(program, folder))]
     placement = load_params(ROOT / "params.yaml").placement
     steps = [placement.step(stage) for stage in BY_NAME]
     standing = [
@@ -276,6 +277,14 @@ def test_volumes_fit_into_the_quota(objects):
     assert len(claims) <= int(quota(objects)["persistentvolumeclaims"])
 
 
+def test_services_fit_into_the_quota(objects):
+    """A load balancer that goes to the pods themselves takes no port of the machines."""
+    services = [each["spec"] for each in of_kind(objects, "Service") if each["spec"].get("type") == "LoadBalancer"]
+    assert len(services) <= int(quota(objects)["services.loadbalancers"])
+    assert quota(objects)["services.nodeports"] == "0"
+    assert all(spec["allocateLoadBalancerNodePorts"] is False for spec in services)
+
+
 def test_all_nodes_of_the_training_runtime_fit_at_once(objects):
     (runtime,) = of_kind(objects, "TrainingRuntime")
     nodes = runtime["spec"]["mlPolicy"]["numNodes"]
@@ -287,3 +296,4 @@ def test_all_nodes_of_the_training_runtime_fit_at_once(objects):
 
 def test_both_overlays_are_checked(program):
     assert {path.name for path in (KUBERNETES / "overlays").iterdir()} == set(OVERLAYS)
+    assert {path.name for path in KUBERNETES.iterdir() if path.is_dir()} == {"base", "overlays", *BESIDE}

@@ -88,6 +88,7 @@ CAN = {
     "training": {},
     "pull-cohorts": {},
     "watch-branch": {},
+    "dicom-node": {},
     "pipeline-steps": {
         ("argoproj.io", "workflowtaskresults", "*"): "create patch",
         ("argoproj.io", "workflows", "*"): "get",
@@ -155,6 +156,9 @@ KUBEFLOW = Peer(namespace="kubeflow", labels=(("app", "ml-pipeline"),))
 NAMES = Peer(namespace="kube-system", labels=(("k8s-app", "kube-dns"),))
 OTHERS = Peer(namespace="cardiology", labels=(("app.kubernetes.io/name", "mlflow"),))
 OUTSIDE = Peer(address="198.51.100.7")
+DICOM = named("dicom-node", ("dicom", 11112), ("health", 9104))
+CAMERA, ARCHIVE = Peer(address="192.0.2.17"), Peer(address="192.0.2.128")
+PROMETHEUS = Peer(namespace="monitoring", labels=(("app.kubernetes.io/name", "prometheus"),))
 
 TALK = [
     (STEP, MLFLOW, 5000),
@@ -169,6 +173,10 @@ TALK = [
     (MLFLOW, POSTGRESQL, 5432),
     (MLFLOW, OUTSIDE, 443),
     (BACKUP, POSTGRESQL, 5432),
+    (CAMERA, DICOM, 11112),
+    (DICOM, ARCHIVE, 2762),
+    (DICOM, MLFLOW, 5000),
+    (PROMETHEUS, DICOM, 9104),
 ]
 SILENT = [
     (STEP, POSTGRESQL, 5432),
@@ -193,6 +201,16 @@ SILENT = [
     (OTHERS, MLFLOW, 5000),
     (OTHERS, POSTGRESQL, 5432),
     (OUTSIDE, MLFLOW, 5000),
+    (OUTSIDE, DICOM, 11112),
+    (ARCHIVE, DICOM, 11112),
+    (CAMERA, DICOM, 9104),
+    (PROMETHEUS, DICOM, 11112),
+    (STRANGER, DICOM, 11112),
+    (STRANGER, DICOM, 9104),
+    (DICOM, OUTSIDE, 443),
+    (DICOM, CAMERA, 2762),
+    (DICOM, ARCHIVE, 443),
+    (DICOM, POSTGRESQL, 5432),
 ]
 
 
@@ -203,7 +221,7 @@ def test_listed_pairs_may_talk_and_no_others(objects):
         assert not may_talk(objects, source, target, port), (source, target, port)
 
 
-@pytest.mark.parametrize("source", [STEP, NODE, MLFLOW, POSTGRESQL, BACKUP, WATCH, PULL, STRANGER])
+@pytest.mark.parametrize("source", [STEP, NODE, MLFLOW, POSTGRESQL, BACKUP, WATCH, PULL, DICOM, STRANGER])
 def test_everyone_may_ask_for_names(objects, source):
     assert may_talk(objects, source, NAMES, 53, "UDP")
 

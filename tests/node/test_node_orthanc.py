@@ -59,8 +59,8 @@ def orthanc(program: str, folder):
         server.wait()
 
 
-def test_orthanc_gets_each_result_once(need, tmp_path):
-    program, storescu = need("orthanc", shutil.which("Orthanc")), need("dcmtk", shutil.which("storescu"))
+def test_orthanc_gets_each_result_once(need, dcmtk, tmp_path):
+    program, storescu = need("orthanc", shutil.which("Orthanc")), dcmtk("storescu")
     scan = tmp_path / "rapid.dcm"
     save_object(scan, rapid_object(1))
     with orthanc(program, tmp_path) as (port, ask):

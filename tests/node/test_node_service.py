@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -239,7 +240,26 @@ def test_a_full_disk_declines_and_keeps_nothing(dcmtk, tmp_path):
     with running_node(params, restore, IDENTITY) as node:
         assert storescu(dcmtk("storescu"), params.port, saved(tmp_path, 1)) != 0
         assert answer(node.health_port, "healthz")[0] == 503
+        assert answer(node.health_port, "livez")[0] == 200  # a restart makes no room
     assert not list((tmp_path / "spool" / "received").iterdir())
+
+
+def test_a_scan_that_hangs_asks_for_a_restart(dcmtk, tmp_path, monkeypatch):
+    go_on = threading.Event()
+
+    def hang(source, target):
+        go_on.wait(60)
+        return restore(source, target)
+
+    monkeypatch.setattr("scintiflow.node.service.HANGS_AFTER_SECONDS", 0.2)
+    params = node_params(tmp_path / "spool", free_port())
+    with running_node(params, hang, IDENTITY) as node:
+        assert answer(node.health_port, "livez")[0] == 200
+        assert storescu(dcmtk("storescu"), params.port, saved(tmp_path, 1)) == 0
+        eventually(lambda: answer(node.health_port, "livez")[0] == 503)
+        assert json.loads(answer(node.health_port, "livez")[1])["problems"] == ["restoring hangs"]
+        go_on.set()
+        eventually(lambda: answer(node.health_port, "livez")[0] == 200)
 
 
 def test_malformed_values_go_through_in_silence(dcmtk, tmp_path, capsys, words):

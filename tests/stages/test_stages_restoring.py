@@ -7,16 +7,18 @@ import numpy as np
 import pydicom
 import pytest
 
-from scintiflow.dicom.derived import ModelIdentity, is_marked, restored_counts
+from scintiflow.dicom.derived import ModelIdentity, is_marked, restored_counts, stated_velocity_mm_s
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.validation import validate
 from scintiflow.dicom.whole_body import object_bytes, save_object
+from scintiflow.drift.statistics import scan_statistics
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.agreement import Agreement, Calibration
 from scintiflow.params import changed, load_params
 from scintiflow.stages import restoring
 from scintiflow.stages.restoring import OpenModel, open_model, parse_model, restore_object
+from scintiflow.viewer.pair import load_pair
 
 PROTOCOL = load_params(Path(__file__).parents[2] / "params.yaml").ingest.protocol
 GENEROUS = Agreement(deviance=9.0, count_error=0.5, excess=99.0, loss=99.0)
@@ -108,6 +110,42 @@ def test_only_speeds_that_the_model_knows_unless_told(scans):
     assert restoring.UNTRAINED_SPEED in told.dataset.DerivationDescription
     with pytest.raises(Rejection):  # nothing to gain: it has the standard scan's counts already
         restore_object(standard, wide, PROTOCOL, any_velocity=True)
+
+
+def silent(dataset):
+    """About velocity."""
+    dataset.ScanVelocity = dataset.ScanLength = ""
+
+
+def test_a_missing_velocity_can_be_stated_and_the_object_says_so(scans, tmp_path):
+    rapid = scans[0]
+    velocity = read_scan(rapid).velocity_mm_s
+    path = altered(rapid, tmp_path / "silent.dcm", silent)
+    with pytest.raises(Rejection, match="VELOCITY_UNKNOWN"):
+        restore_object(path, TOY, PROTOCOL)
+    told = restore_object(path, TOY, PROTOCOL, stated_velocity_mm_s=velocity)
+    known = restore_object(rapid, TOY, PROTOCOL, stated_velocity_mm_s=velocity)
+    np.testing.assert_array_equal(restored_counts(told.dataset), restored_counts(known.dataset))
+    assert "40.0 cm/min was stated" in told.dataset.DerivationDescription
+    assert stated_velocity_mm_s(told.dataset) == pytest.approx(velocity, abs=0.01)
+    assert scan_statistics(told.scan, told.counts, told.count_ratio, TOY.identity).velocity_stated
+    assert "stated" not in known.dataset.DerivationDescription  # its own header says the same
+    assert not scan_statistics(known.scan, known.counts, known.count_ratio, TOY.identity).velocity_stated
+    save_object(tmp_path / "told.dcm", told.dataset)
+    assert validate([tmp_path / "told.dcm"])[0].errors == []
+    assert load_pair(tmp_path / "told.dcm", path).rapid is not None
+    with pytest.raises(Rejection, match="VELOCITY_OUT_OF_PROTOCOL"):  # what is stated is judged as what is read
+        restore_object(path, TOY, PROTOCOL, stated_velocity_mm_s=velocity / 2)
+
+
+@pytest.mark.parametrize("change", [lambda dataset: None, lambda dataset: setattr(dataset, "ScanVelocity", "")])
+def test_a_scan_that_gives_another_velocity_than_the_stated_one_is_refused(scans, tmp_path, change):
+    """Given in so many words, or by length and duration: one option must not give a whole folder a wrong k."""
+    rapid, standard = scans
+    velocity = read_scan(rapid).velocity_mm_s
+    path = altered(standard, tmp_path / "standard.dcm", change)
+    with pytest.raises(Rejection, match="VELOCITY_STATED_OTHERWISE"):
+        restore_object(path, TOY, PROTOCOL, stated_velocity_mm_s=velocity)
 
 
 @pytest.mark.parametrize("text", ["champion", "@champion", "toy@", ""])

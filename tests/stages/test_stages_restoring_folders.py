@@ -75,6 +75,28 @@ def test_the_rapid_scan_is_restored_and_the_rest_refused(export, tmp_path, model
     assert "40 cm/min" in next(result.refused for result in results if result.source.name == "standard.dcm")
 
 
+def test_a_velocity_is_stated_for_the_scans_that_give_none_and_no_others(export, tmp_path, model):
+    silent = pydicom.dcmread(export / "rapid.dcm")
+    silent.ScanVelocity = silent.ScanLength = ""
+    silent.save_as(export / "silent.dcm")
+    asked = next(result for result in restored(export, tmp_path / "one") if result.source.name == "silent.dcm")
+    assert asked.refused.startswith("VELOCITY_UNKNOWN")
+    assert "--velocity-cm-min" in asked.refused
+    results = restored(export, tmp_path / "two", stated_velocity_mm_s=6.667)
+    assert {result.source.name: result.stated for result in results if result.written} == {
+        "rapid.dcm": False, "silent.dcm": True,
+    }  # fmt: skip
+    assert any(result.refused.startswith("VELOCITY_STATED_OTHERWISE") for result in results)
+    assert any("1 of them at the velocity that you stated" in line for line in restoring_lines(results, False))
+
+
+def test_a_standard_scan_has_nothing_to_gain_whatever_is_asked(export, tmp_path, model):
+    results = restored(export, tmp_path / "out", any_velocity=True)
+    refused = next(result.refused for result in results if result.source.name == "standard.dcm")
+    assert "no faster than the standard one (20 cm/min)" in refused
+    assert "--any-velocity" not in refused
+
+
 def test_a_failure_in_one_file_stops_no_other_and_is_said(export, tmp_path, model):
     shutil.copy(export / "rapid.dcm", export / "again.dcm")
     model(replace(TOY, restore=broken))

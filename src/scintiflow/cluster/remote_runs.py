@@ -162,6 +162,17 @@ def state_of(connection: Connection, run_id: str) -> RunState:
     )
 
 
+def ended_as(connection: Connection, run_id: str) -> str:
+    """How a run ended, in the API's own word; '' while it goes on, and GONE if the cluster knows it no more."""
+    try:
+        state = _word(_get(connection, run_id).state).upper()
+    except ScintiflowError as error:
+        if error.reason != _unknown(run_id):
+            raise
+        return "GONE"
+    return state if state in FINISHED else ""
+
+
 def cancel(connection: Connection, run_id: str) -> None:
     """Ask the cluster to stop a run. Raises ScintiflowError if it has ended already."""
     state = _word(_get(connection, run_id).state)
@@ -198,7 +209,11 @@ def run_name(now: datetime | None = None) -> str:
 
 
 def _get(connection: Connection, run_id: str) -> kfp_server_api.V2beta1Run:
-    return connection.call(connection.runs.run_service_get_run, run_id, missing=f"there is no run '{run_id}'")
+    return connection.call(connection.runs.run_service_get_run, run_id, missing=_unknown(run_id))
+
+
+def _unknown(run_id: str) -> str:
+    return f"there is no run '{run_id}'"
 
 
 def _stage_state(stage: StageSpec, tasks: list) -> StageState:

@@ -174,6 +174,11 @@ class Listing:
             self.fetch({path}, Path(scratch))
             return (Path(scratch) / path).read_bytes()
 
+    def tracked_by_git(self, path: Path) -> bytes | None:
+        """The content of a file of the project that git tracks and DVC does not; None if there is none."""
+        name = path.as_posix()
+        return self._files.cat_file(name) if self._files.exists(name) else None
+
     def fetch(self, paths: Collection[str], folder: Path) -> None:
         """Transfer files into `folder`; each is tried again when the line breaks or its hash is wrong.
 

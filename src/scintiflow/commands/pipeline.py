@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scintiflow.commands.options import DEFAULT_PARAMS, ParamsFile, Profile, load_recipe, subcommands
+from scintiflow.commands.options import (
+    DEFAULT_PARAMS,
+    AllowDirty,
+    IfNeeded,
+    ParamsFile,
+    Profile,
+    load_recipe,
+    subcommands,
+)
 
 if TYPE_CHECKING:
     from scintiflow.cluster.connection import Connection
@@ -58,12 +66,20 @@ def submit(
     account: Account = "",
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
+    allow_dirty: AllowDirty = False,
+    if_needed: IfNeeded = False,
 ) -> None:
     """Start the retrain pipeline on the cluster, for the cohorts of this checkout."""
+    from scintiflow.cluster.once import Skipped
     from scintiflow.cluster.submission import submit_retrain
 
     recipe = load_recipe(params, profile)
-    submitted = submit_retrain(_connect(context), recipe, Path.cwd(), experiment, account)
+    submitted = submit_retrain(
+        _connect(context), recipe, Path.cwd(), experiment, account, allow_dirty=allow_dirty, if_needed=if_needed
+    )
+    if isinstance(submitted, Skipped):
+        typer.echo(f"Not submitted: {submitted.reason}")
+        raise typer.Exit(1 if submitted.failed else 0)
     typer.echo(f"Submitted {submitted.name}\nRun:  {submitted.run_id}\nURL:  {submitted.url}")
     typer.echo(f"Next: scintiflow pipeline status {submitted.run_id}")
 

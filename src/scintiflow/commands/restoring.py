@@ -20,6 +20,10 @@ def restore(
     any_velocity: Annotated[
         bool, typer.Option("--any-velocity", help="Also scans faster than the model was trained for; they say so.")
     ] = False,
+    velocity_cm_min: Annotated[
+        float | None,
+        typer.Option(min=1.2, max=90, help="How fast the table moved, for scans whose header does not say."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that differ.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes for a folder; 0: one for each core.")] = 0,
     show_paths: Annotated[bool, typer.Option(help="Name refused files; paths may name patients.")] = False,
@@ -29,11 +33,13 @@ def restore(
     Exit code: 0 restored; 1 nothing to restore; 2 a mistake in the command; 3 at least one restored image contradicts
     its own counts and is marked; 4 at least one file failed, or its output was there and differs.
     """
+    from scintiflow.dicom.header import CM_MIN_PER_MM_S
     from scintiflow.stages.restoring_folders import Wish, exit_code, restore_files, restoring_lines
 
     recipe = load_recipe(params, profile)
     watch = Path(recipe.watch.folder) if recipe.watch.folder else None
-    wish = Wish(recipe.ingest.protocol, any_velocity, preview, overwrite, watch)
+    stated = None if velocity_cm_min is None else velocity_cm_min / CM_MIN_PER_MM_S
+    wish = Wish(recipe.ingest.protocol, any_velocity, preview, overwrite, watch, stated)
     done = restore_files(source, out, model, wish, workers or None)
     for line in restoring_lines(done, show_paths):
         typer.echo(line)

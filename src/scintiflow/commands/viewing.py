@@ -18,5 +18,8 @@ def view(
     from scintiflow.viewer.pair import load_pair
 
     page = out or restored.with_suffix(".html")
-    write_page(load_pair(restored, rapid), page)
+    shown = load_pair(restored, rapid)
+    write_page(shown, page)
+    if shown.rapid is None:
+        typer.echo("The rapid scan is not beside it, so the page shows the restored one alone: name it with --rapid")
     typer.echo(f"{page}: open it in a browser; it needs no server and asks nobody for anything")

@@ -29,6 +29,7 @@ from scintiflow.dicom.codes import (
     VIEW_CODES,
     VIEW_ORIENTATION,
 )
+from scintiflow.dicom.header import CM_MIN_PER_MM_S
 from scintiflow.dicom.opening import open_object, silenced
 from scintiflow.dicom.pixels import decode_frames
 from scintiflow.dicom.reading import scan_of
@@ -64,7 +65,12 @@ class ModelIdentity:
 
 
 def restored_object(
-    source: Path, restored: np.ndarray, model: ModelIdentity, derivation: str, objections: tuple[str, ...] = ()
+    source: Path,
+    restored: np.ndarray,
+    model: ModelIdentity,
+    derivation: str,
+    objections: tuple[str, ...] = (),
+    stated_velocity_mm_s: float | None = None,
 ) -> Dataset:
     """The restored scan as a new object of the same study and frame of reference.
 
@@ -75,13 +81,14 @@ def restored_object(
         derivation: one sentence for DerivationDescription.
         objections: why the image must not be believed. Then it is marked where viewers show it, in SeriesDescription
             and ImageComments, and in a series of its own.
+        stated_velocity_mm_s: see `scan_of`; ScanVelocity stays as the source has it.
 
     Returns:
         Image type DERIVED\\PRIMARY\\WHOLE BODY\\EMISSION; equal inputs give equal objects, UIDs included.
         Raises Rejection if the source is no scan, ValueError if the shapes differ or counts are not finite.
     """
     opened = open_object(source)
-    scan = scan_of(opened)
+    scan = scan_of(opened, stated_velocity_mm_s=stated_velocity_mm_s)
     if restored.shape != scan.counts.shape:
         raise ValueError(f"restored {restored.shape} and source {scan.counts.shape} differ in shape")
     if not np.isfinite(restored).all() or restored.min() < 0:
@@ -116,6 +123,17 @@ def stated_count_ratio(dataset: Dataset) -> float | None:
     """k as DerivationDescription states it, to three decimals; None where it does not."""
     found = re.search(r"\bk = (\d+\.\d+)", str(dataset.get("DerivationDescription", "")))
     return float(found[1]) if found else None
+
+
+def velocity_statement(velocity_mm_s: float) -> str:
+    """For DerivationDescription, where a person stated the velocity that the source does not give."""
+    return f"The source gives no velocity; {velocity_mm_s * CM_MIN_PER_MM_S:.1f} cm/min was stated by a person"
+
+
+def stated_velocity_mm_s(dataset: Dataset) -> float | None:
+    """What `velocity_statement` said, to a tenth of a cm/min; None where it said nothing."""
+    found = re.search(r"(\d+\.\d) cm/min was stated", str(dataset.get("DerivationDescription", "")))
+    return float(found[1]) / CM_MIN_PER_MM_S if found else None
 
 
 def is_marked(dataset: Dataset) -> bool:

@@ -9,6 +9,7 @@ from scintiflow.dicom.attributes import Values
 from scintiflow.dicom.codes import TECHNETIUM_99M_VALUES
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 
+SAME_VELOCITY = 0.02  # what a person states against what the header gives
 VELOCITY_AGREEMENT = 0.25  # header against scan length / duration; real scans agree to about 10%
 SLOWEST_MM_S, FASTEST_MM_S = 0.2, 15.0
 CM_MIN_PER_MM_S = 6.0
@@ -62,11 +63,31 @@ def pixel_spacing(dataset: Values) -> float:
     return row
 
 
-def table_velocity(dataset: Values, warnings: set[str], trusted: bool = False) -> tuple[float, bool]:
+def table_velocity(
+    dataset: Values, warnings: set[str], trusted: bool = False, stated_mm_s: float | None = None
+) -> tuple[float, bool]:
     """Velocity in mm/s and whether it was inferred from ScanLength / ActualFrameDuration. Raises Rejection.
 
-    `trusted`: a person vouches for the velocity given, even against length and duration.
+    Args:
+        trusted: a person vouches for the velocity given, even against length and duration.
+        stated_mm_s: what a person says where the header says nothing; refused where it says something else.
     """
+    found = _velocity_of_header(dataset, warnings, trusted)
+    if stated_mm_s is None:
+        if found is None:
+            raise Rejection(Reason.VELOCITY_UNKNOWN)
+        return found
+    if found is None:
+        warnings.add(Notice.VELOCITY_STATED.name)
+        return stated_mm_s, False
+    velocity, inferred = found
+    if abs(velocity / stated_mm_s - 1) > (VELOCITY_AGREEMENT if inferred else SAME_VELOCITY):
+        raise Rejection(Reason.VELOCITY_STATED_OTHERWISE, f"{velocity:.3g} mm/s, not {stated_mm_s:.3g}")
+    return found
+
+
+def _velocity_of_header(dataset: Values, warnings: set[str], trusted: bool) -> tuple[float, bool] | None:
+    """None where the header says nothing of it."""
     raw = dataset.get("ScanVelocity")
     given = number(dataset, "ScanVelocity")
     if raw not in (None, "") and (given is None or given < 0):
@@ -75,7 +96,7 @@ def table_velocity(dataset: Values, warnings: set[str], trusted: bool = False) -
     inferred = length / duration if length and length > 0 and duration else None
     if not given:
         if inferred is None:
-            raise Rejection(Reason.VELOCITY_UNKNOWN)
+            return None
         if not SLOWEST_MM_S <= inferred <= FASTEST_MM_S:
             raise Rejection(Reason.VELOCITY_INVALID, f"inferred {inferred:.3g} mm/s")
         warnings.add(Notice.VELOCITY_INFERRED.name)

@@ -11,7 +11,7 @@ from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageS
 from scintiflow.dicom import header
 from scintiflow.dicom.attributes import Attributes
 from scintiflow.dicom.opening import Opened, parse, read_regular_file, untrusted
-from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_have_lost
+from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, frame_sums, may_have_lost
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import BOTH_VIEWS, Scan
 from scintiflow.dicom.views import find_views, photopeak_frames, turned
@@ -19,22 +19,25 @@ from scintiflow.dicom.views import find_views, photopeak_frames, turned
 FIRST_OF_IMAGE = Tag("Rows")
 
 
-def read_scan(path: Path) -> Scan:
-    """Read a whole-body scan. Raises Rejection with a reason code for anything else."""
-    scan = scan_of(Opened(parse(read_regular_file(path)), ""))
+def read_scan(path: Path, stated_velocity_mm_s: float | None = None) -> Scan:
+    """Read a whole-body scan, see `scan_of`. Raises Rejection with a reason code for anything else."""
+    scan = scan_of(Opened(parse(read_regular_file(path)), ""), stated_velocity_mm_s=stated_velocity_mm_s)
     return scan if scan.counts.flags.writeable else replace(scan, counts=scan.counts.copy())
 
 
-def scan_of(opened: Opened, overruled: frozenset[Reason] = frozenset()) -> Scan:
+def scan_of(
+    opened: Opened, overruled: frozenset[Reason] = frozenset(), stated_velocity_mm_s: float | None = None
+) -> Scan:
     """The scan in a parsed file; its counts may be read-only.
 
+    `stated_velocity_mm_s` is the table's where the header gives none; the scan's warnings say so.
     Raises Rejection; not for a reason that a named person has `overruled`.
     """
     with untrusted():
-        return _scan(opened.attributes, overruled)
+        return _scan(opened.attributes, overruled, stated_velocity_mm_s)
 
 
-def _scan(dataset: Attributes, overruled: frozenset[Reason]) -> Scan:
+def _scan(dataset: Attributes, overruled: frozenset[Reason], stated_mm_s: float | None) -> Scan:
     warnings: set[str] = {Notice.OVERRULED.name} if overruled else set()
     _check_kind(dataset, warnings)
     _check_uids(dataset)
@@ -43,11 +46,12 @@ def _scan(dataset: Attributes, overruled: frozenset[Reason]) -> Scan:
     if not patient_id:
         raise Rejection(Reason.NO_PATIENT_ID)
     spacing = header.pixel_spacing(dataset)
-    velocity, inferred = header.table_velocity(dataset, warnings, Reason.VELOCITY_CONFLICT in overruled)
+    trusted = Reason.VELOCITY_CONFLICT in overruled
+    velocity, inferred = header.table_velocity(dataset, warnings, trusted, stated_mm_s)
     acquired = header.acquired(dataset, warnings)
     header.check_radionuclide(dataset)
     all_counts = decode_frames(dataset)
-    sums = [int(frame.sum(dtype=np.int64)) for frame in all_counts]
+    sums = frame_sums(all_counts)
     _check_count_sum(dataset, sum(sums), warnings, Reason.DERIVED_INPUT in overruled)
     frames, counts, views = _oriented_views(dataset, all_counts, warnings)
     counts_per_view = tuple(sums[frame] for frame in frames)

@@ -130,6 +130,11 @@ class Reason(Enum):
         "The scan velocity contradicts scan length divided by duration",
         "Find out at which velocity the table moved and correct the header",
     )
+    VELOCITY_STATED_OTHERWISE = (
+        Outcome.QUARANTINED,
+        "The header gives another velocity than the one stated when the scan was to be restored",
+        "State a velocity for scans that give none, and for no others; a wrong header is corrected in the archive",
+    )
     UID_INVALID = (Outcome.QUARANTINED, "A UID is missing or malformed", _EXPORT)
     UID_MISMATCH = (Outcome.QUARANTINED, "File header and object name different UIDs", _EXPORT)
     UID_COLLISION = (
@@ -231,6 +236,7 @@ class Notice(StrEnum):
     VIEW_ANGLE = "start angles contradict the view codes, which are believed"
     ORIENTATION_CHANGED = "rows or columns turned so that row 0 is the head end as the camera sees it"
     VELOCITY_INFERRED = "velocity from scan length and duration"
+    VELOCITY_STATED = "the header gives no velocity; a person stated one when the scan was restored"
     EXTRA_ENERGY_WINDOW = "frames outside the 140 keV window left out"
     COUNTS_MISMATCH = "CountsAccumulated is not the sum of the pixels"
     AGE_UNKNOWN = "age unknown"

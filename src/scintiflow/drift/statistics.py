@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scintiflow.dicom.derived import ModelIdentity
+from scintiflow.dicom.reasons import Notice
 from scintiflow.dicom.scan import Scan
 from scintiflow.drift.features import SPACING_STEP, VELOCITY_STEP, coarse_counts, coarse_deviance, stepped
 from scintiflow.evaluation.columns import age_band
@@ -24,6 +25,7 @@ class ScanStatistics:
         model_sha256: of f^IR1's weights.
         counts_anterior, counts_posterior: of the rapid scan; None for a view that it does not have.
         consistency_deviance: how the restored picture agrees with the counts, see `evaluation.consistency`.
+        velocity_stated: by a person, because the scan's header gives none.
     """
 
     day: str
@@ -36,6 +38,7 @@ class ScanStatistics:
     consistency_deviance: float | None
     age_band: str
     scanner: str
+    velocity_stated: bool = False  # lines written before this was kept know of none
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,6 +58,7 @@ def scan_statistics(scan: Scan, restored: np.ndarray, count_ratio: float, model:
         consistency_deviance=coarse_deviance(scan.counts, restored, count_ratio),
         age_band=age_band(math.nan if scan.age_years is None else scan.age_years),
         scanner=scan.scanner,
+        velocity_stated=Notice.VELOCITY_STATED.name in scan.warnings,
     )
 
 

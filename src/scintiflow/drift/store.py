@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +56,13 @@ class Journal:
 
 def _read(path: Path) -> list[ScanStatistics]:
     names = {field.name for field in fields(ScanStatistics)}
+    needed = {field.name for field in fields(ScanStatistics) if field.default is MISSING}
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             values = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(values, dict) and set(values) == names:
+        if isinstance(values, dict) and needed <= set(values) <= names:
             rows.append(ScanStatistics(**values))
     return rows

@@ -1,9 +1,10 @@
-"""`/healthz` for whoever restarts the node, `/metrics` for whoever watches it."""
+"""`/livez` for whoever restarts the node, `/healthz` for whoever sends to it, `/metrics` for whoever watches it."""
 
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -11,26 +12,41 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from scintiflow.errors import ScintiflowError
 
-Health = Callable[[], tuple[bool, dict[str, Any]]]
+
+@dataclass(frozen=True)
+class Condition:
+    """Of the node, now.
+
+    Attributes:
+        stuck: what a restart would mend, in words.
+        unable: what it would not.
+        facts: for whoever looks, beside these.
+    """
+
+    stuck: list[str] = field(default_factory=list)
+    unable: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
-def answering(bind: str, port: int, health: Health, registry: CollectorRegistry) -> Iterator[int]:
+def answering(bind: str, port: int, condition: Callable[[], Condition], registry: CollectorRegistry) -> Iterator[int]:
     """Answer over HTTP while the block runs; yields the port.
 
-    `health` says whether the node can do its work, and the facts that are shown as JSON, with 200 or 503.
+    `/healthz` is 503 if anything is wrong, `/livez` only if a restart would mend it; both show why, as JSON.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path == "/healthz":
-                well, facts = health()
-                self._answer(200 if well else 503, "application/json", json.dumps(facts, indent=2).encode())
+            if self.path in ("/healthz", "/livez"):
+                found = condition()
+                problems = found.stuck if self.path == "/livez" else [*found.stuck, *found.unable]
+                page = {"well": not problems, "problems": problems, **found.facts}
+                self._answer(503 if problems else 200, "application/json", json.dumps(page, indent=2).encode())
             elif self.path == "/metrics":
-                health()  # brings the gauges up to date
+                condition()  # brings the gauges up to date
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
             else:
-                self._answer(404, "text/plain", b"/healthz and /metrics are here\n")
+                self._answer(404, "text/plain", b"/healthz, /livez and /metrics are here\n")
 
         def _answer(self, status: int, kind: str, content: bytes) -> None:
             self.send_response(status)

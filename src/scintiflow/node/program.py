@@ -1,6 +1,7 @@
 """`scintiflow node` as a process: its log, its signals, its end."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -23,7 +24,7 @@ def run_node(params: NodeParams, protocol: Protocol, model: str, watching: Watch
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    opened = open_model(model)
+    opened = open_model(model, os.cpu_count() or 1)
     journal = Journal(Path(watching.folder)) if watching.folder else None
 
     def restore(source: Path, target: Path) -> tuple[str, ...]:

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scintiflow.dicom.derived import ModelIdentity
 from scintiflow.dicom.opening import silenced
 from scintiflow.errors import ScintiflowError
 from scintiflow.node.counters import Counters
 from scintiflow.node.delivery import Delivery
-from scintiflow.node.health import answering
+from scintiflow.node.health import Condition, answering
 from scintiflow.node.reception import receiving
 from scintiflow.node.restoration import Restoration, Restore
 from scintiflow.node.sending import Sending
@@ -74,7 +73,7 @@ def running_node(params: NodeParams, restore: Restore, identity: ModelIdentity) 
             answering(
                 params.health_bind,
                 params.health_port,
-                lambda: _health(spool, params, threads, restoration.busy_seconds, counters),
+                lambda: _condition(spool, params, threads, restoration.busy_seconds, counters),
                 counters.registry,
             )
         )
@@ -105,9 +104,9 @@ def _repeated(
     return threading.Thread(target=work, name=name)
 
 
-def _health(
+def _condition(
     spool: Spool, params: NodeParams, threads: list[threading.Thread], busy_seconds: float, counters: Counters
-) -> tuple[bool, dict[str, Any]]:
+) -> Condition:
     """Able to work: both threads live, none hangs, the disk has room. A peer that is away is no fault of the node's.
 
     An object that hangs costs a restart by whoever asks for the health, and is set aside after the third.
@@ -116,9 +115,7 @@ def _health(
     for state, count in items.items():
         counters.waiting.labels(state).set(count)
     counters.oldest.set(0.0 if oldest is None else max(0.0, time.time() - oldest))
-    stopped = [thread.name for thread in threads if not thread.is_alive()]
+    stuck = [f"{thread.name} has stopped" for thread in threads if not thread.is_alive()]
+    stuck += ["restoring hangs"] if busy_seconds > HANGS_AFTER_SECONDS else []
     room = shutil.disk_usage(spool.folder).free >= params.smallest_free_mb * 1e6
-    problems = [f"{name} has stopped" for name in stopped]
-    problems += [] if room else ["the spool's disk is full"]
-    problems += ["restoring hangs"] if busy_seconds > HANGS_AFTER_SECONDS else []
-    return not problems, {"well": not problems, "problems": problems, "items": items}
+    return Condition(stuck, [] if room else ["the spool's disk is full"], {"items": items})

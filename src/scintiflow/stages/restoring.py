@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from scintiflow.dicom.derived import ModelIdentity, restored_object
+from scintiflow.dicom.derived import ModelIdentity, restored_object, velocity_statement
 from scintiflow.dicom.reading import read_scan
-from scintiflow.dicom.reasons import Reason, Rejection
+from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import Scan
 from scintiflow.dicom.whole_body import save_object
 from scintiflow.errors import ScintiflowError
@@ -78,18 +78,26 @@ class RestoredScan:
     dataset: Dataset = field(repr=False)
 
 
-def restore_object(path: Path, model: OpenModel, protocol: Protocol, any_velocity: bool = False) -> RestoredScan:
+def restore_object(
+    path: Path,
+    model: OpenModel,
+    protocol: Protocol,
+    any_velocity: bool = False,
+    stated_velocity_mm_s: float | None = None,
+) -> RestoredScan:
     """Restore the rapid scan in a DICOM file; writes nothing.
 
     Args:
         protocol: k is the scan's velocity over the standard one. A scan is rapid if k is among the model's
             accelerations, or for a model that knows none its velocity is `rapid_velocity_mm_s` within the tolerance.
         any_velocity: also restore a scan of another velocity above the standard one, and say so in the object.
+        stated_velocity_mm_s: the table's where the header gives none; the object and the scan's warnings say so. A
+            scan whose header gives another is refused.
 
     Equal inputs give equal objects, UIDs included, on one kind of processor. Raises Rejection for what is no rapid
     whole-body scan: restored already, another radionuclide, compressed with loss, too slow, too fast.
     """
-    scan = read_scan(path)
+    scan = read_scan(path, stated_velocity_mm_s)
     count_ratio = scan.velocity_mm_s / protocol.standard_velocity_mm_s
     trained = _is_rapid(scan.velocity_mm_s, count_ratio, model, protocol)
     if not trained and not (any_velocity and count_ratio > 1):
@@ -100,10 +108,16 @@ def restore_object(path: Path, model: OpenModel, protocol: Protocol, any_velocit
     notes = [
         f"Restored from a rapid scan to the counts of a standard scan, k = {count_ratio:.3f}. Processed image",
         *([UNTRAINED_SPEED] if not trained else []),
+        *([velocity_statement(scan.velocity_mm_s)] if is_velocity_stated(scan) else []),
         *([NOT_JUDGED] if model.calibration is None else []),
     ]
-    dataset = restored_object(path, counts, model.identity, ". ".join(notes), tuple(objections))
+    dataset = restored_object(path, counts, model.identity, ". ".join(notes), tuple(objections), stated_velocity_mm_s)
     return RestoredScan(scan, counts, count_ratio, seen, tuple(objections), dataset)
+
+
+def is_velocity_stated(scan: Scan) -> bool:
+    """Whether a person stated the velocity, because the header gives none."""
+    return Notice.VELOCITY_STATED.name in scan.warnings
 
 
 def restore_file(

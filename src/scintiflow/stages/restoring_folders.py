@@ -14,6 +14,7 @@ from pathlib import Path
 from scintiflow.cohorts.ledger import LEDGER, read_ledger
 from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom.derived import ModelIdentity
+from scintiflow.dicom.header import CM_MIN_PER_MM_S
 from scintiflow.dicom.reasons import Reason, Rejection
 from scintiflow.dicom.whole_body import object_bytes
 from scintiflow.drift.store import Journal
@@ -21,9 +22,17 @@ from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 from scintiflow.params import Protocol
 from scintiflow.progress import work
-from scintiflow.stages.restoring import OpenModel, RestoredScan, open_folder, open_model, restore_object
+from scintiflow.stages.restoring import (
+    OpenModel,
+    RestoredScan,
+    is_velocity_stated,
+    open_folder,
+    open_model,
+    restore_object,
+)
 
 SUFFIX, PREVIEW_SUFFIX = ".restored.dcm", ".restored.png"
+STATE_IT = "If you know how fast the table moved, say --velocity-cm-min"
 EXISTS = "EXISTS: The output is there already and differs. Move it away, or say --overwrite"
 LONGEST_SECONDS_PER_FILE = 120.0  # of a processor
 DONE, NOTHING_RESTORED, CONTRADICTED, FAILED = 0, 1, 3, 4  # exit codes; 2 is a mistake in what was asked for
@@ -33,7 +42,8 @@ DONE, NOTHING_RESTORED, CONTRADICTED, FAILED = 0, 1, 3, 4  # exit codes; 2 is a 
 class Wish:
     """How scans are restored; see `restoring.restore_object` and `scintiflow restore --help`.
 
-    `watch`: folder of `drift.store.Journal`, which gets a line for each scan that was not restored before.
+    `stated_velocity_mm_s` is the table's for scans whose header gives none. `watch` is the folder of
+    `drift.store.Journal`, which gets a line for each scan that was not restored before.
     """
 
     protocol: Protocol
@@ -41,6 +51,7 @@ class Wish:
     preview: bool = False
     overwrite: bool = False
     watch: Path | None = None
+    stated_velocity_mm_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class RestoredFile:
     """What became of one file: `written`, `refused` with the reason in words, or `failed` likewise.
 
     `objections`: why the written image must not be believed; `judged`: whether anybody could tell; `unchanged`: the
-    same output was there before.
+    same output was there before; `stated`: at a velocity that a person stated.
     """
 
     source: Path
@@ -58,6 +69,7 @@ class RestoredFile:
     objections: tuple[str, ...] = ()
     judged: bool = True
     unchanged: bool = False
+    stated: bool = False
 
 
 def scan_files(source: Path, out: Path) -> list[Path]:
@@ -132,6 +144,8 @@ def restoring_lines(results: list[RestoredFile], show_paths: bool) -> Iterator[s
     written = [result for result in results if result.written]
     unchanged = sum(result.unchanged for result in written)
     yield f"{len(written)} restored" + (f", {unchanged} of them unchanged from before" if unchanged else "")
+    if stated := sum(result.stated for result in written):
+        yield f"{stated} of them at the velocity that you stated: their headers give none, and the outputs say so."
     if not all(result.judged for result in written):
         yield "This model has no calibration: whether its images agree with the measured counts was not judged."
     by_reason: dict[str, list[RestoredFile]] = {}
@@ -174,12 +188,14 @@ def _opened(folder: Path, identity: ModelIdentity) -> OpenModel:
 def _restore_one(model: OpenModel, wish: Wish, job: tuple[Path, Path]) -> RestoredFile:
     path, target = job
     try:
-        restored = restore_object(path, model, wish.protocol, wish.any_velocity)
+        restored = restore_object(path, model, wish.protocol, wish.any_velocity, wish.stated_velocity_mm_s)
         return _write(restored, path, target, model, wish)
     except Rejection as rejection:
         reason = rejection.reason
         if reason is Reason.VELOCITY_OUT_OF_PROTOCOL:
             return RestoredFile(path, refused=f"{rejection.code}: {_velocity_words(model, wish)}")
+        if reason is Reason.VELOCITY_UNKNOWN:
+            return RestoredFile(path, refused=f"{rejection.code}: {reason.sentence}. {STATE_IT}")
         return RestoredFile(path, refused=f"{rejection.code}: {reason.sentence}. {reason.remedy}")
     except OSError as error:
         return RestoredFile(path, failed=f"the output cannot be written ({error.strerror})")
@@ -189,10 +205,13 @@ def _restore_one(model: OpenModel, wish: Wish, job: tuple[Path, Path]) -> Restor
 
 def _velocity_words(model: OpenModel, wish: Wish) -> str:
     standard = wish.protocol.standard_velocity_mm_s
+    if wish.any_velocity:
+        cm_min = f"{standard * CM_MIN_PER_MM_S:.0f} cm/min"
+        return f"The scan is no faster than the standard one ({cm_min}): there is nothing to gain"
     if model.accelerations is None:
-        known = f"{wish.protocol.rapid_velocity_mm_s * 6:.0f} cm/min"
+        known = f"{wish.protocol.rapid_velocity_mm_s * CM_MIN_PER_MM_S:.0f} cm/min"
     else:
-        known = " to ".join(f"{k * standard * 6:.0f}" for k in model.accelerations) + " cm/min"
+        known = " to ".join(f"{k * standard * CM_MIN_PER_MM_S:.0f}" for k in model.accelerations) + " cm/min"
     return (
         f"The scan's velocity is not one that the model was trained for ({known}). "
         "A standard scan needs no restoration; say --any-velocity for a faster one"
@@ -216,7 +235,14 @@ def _write(restored: RestoredScan, path: Path, target: Path, model: OpenModel, w
 
         draw_preview(restored.scan, restored.counts, restored.count_ratio, _beside(target))
     judged = model.calibration is not None
-    return RestoredFile(path, target, objections=restored.objections, judged=judged, unchanged=unchanged)
+    return RestoredFile(
+        path,
+        target,
+        objections=restored.objections,
+        judged=judged,
+        unchanged=unchanged,
+        stated=is_velocity_stated(restored.scan),
+    )
 
 
 def _beside(target: Path) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from scintiflow.dicom.codes import VIEW_CODE_VALUES
-from scintiflow.dicom.derived import is_marked, restored_counts, stated_count_ratio
+from scintiflow.dicom.derived import is_marked, restored_counts, stated_count_ratio, stated_velocity_mm_s
 from scintiflow.dicom.opening import open_object, silenced, untrusted
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Rejection
@@ -63,7 +63,7 @@ def load_pair(restored: Path, rapid: Path | None = None) -> Shown:
         raise ScintiflowError(
             f"cannot be read ({rejection.code})", where=restored, remedy="Name a file that `scintiflow restore` wrote"
         ) from None
-    measured = _find(rapid, restored, wanted)
+    measured = _find(rapid, restored, wanted, stated_velocity_mm_s(dataset))
     ratio = stated_count_ratio(dataset)
     times = ratio if ratio is not None or measured is None else float(counts.sum() / measured.sum())
     scores = None
@@ -99,11 +99,11 @@ def _check_maker(dataset: Dataset, path: Path) -> None:
         )
 
 
-def _find(rapid: Path | None, restored: Path, wanted: str) -> np.ndarray | None:
-    """Counts of the scan with the wanted UID."""
+def _find(rapid: Path | None, restored: Path, wanted: str, stated_mm_s: float | None) -> np.ndarray | None:
+    """Counts of the scan with the wanted UID, read as it was when it was restored."""
     if rapid is not None and not rapid.is_dir():
         try:
-            scan = read_scan(rapid)
+            scan = read_scan(rapid, stated_mm_s)
         except Rejection as rejection:
             raise ScintiflowError(
                 f"cannot be read ({rejection.code})", where=rapid, remedy="Name the rapid scan or its folder"
@@ -120,7 +120,7 @@ def _find(rapid: Path | None, restored: Path, wanted: str) -> np.ndarray | None:
     for path in sorted(entries)[:LARGEST_SEARCH]:
         try:
             if path != restored and open_object(path).attributes.get("SOPInstanceUID") == wanted:
-                return read_scan(path).counts
+                return read_scan(path, stated_mm_s).counts
         except Rejection:
             continue
     if rapid is not None:
