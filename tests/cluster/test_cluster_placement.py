@@ -187,6 +187,18 @@ def test_steps_may_fetch_from_a_repository(tmp_path, url):
     assert recipe(tmp_path, {"cohorts_from": url}).placement.cohorts_from == url
 
 
+def test_the_documented_placement_gives_the_steps_that_fetch_all_that_they_need(tmp_path):
+    page = (ROOT / "docs" / "how-to" / "cluster.md").read_text()
+    (block,) = [block for block in page.split("```") if "cohorts_from:" in block]
+    values = yaml.safe_load(block)["placement"]
+    placement = recipe(tmp_path, values).placement
+    usual = {item.env for item in [*placement.every_step.settings, *placement.every_step.secrets]}
+    store = {"AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    for stage in ("ingest", "restore_real"):
+        step = placement.step(stage)
+        assert {item.env for item in [*step.settings, *step.secrets]} == usual | store
+
+
 @pytest.mark.parametrize("url", ["https://me:secret@git.example.org/s.git", "ssh://me:secret@git.example.org/s", "s"])
 def test_no_password_gets_into_a_recorded_address(tmp_path, url):
     with pytest.raises(ScintiflowError, match=r"placement\.cohorts_from"):

@@ -81,7 +81,7 @@ def schedule_retrain(
 ) -> Scheduled:
     """Retrain at fixed times from what the cluster's volume holds then. Arguments as in `submit_retrain`.
 
-    No commit is pinned: it would be the same for ever.
+    No commit is pinned: it would be the same for ever. `registry.closing` records the versions that the steps found.
     """
     _check_image()
     unknown = {"cohorts": "whatever the volume holds", "truth": "whatever the volume holds"}

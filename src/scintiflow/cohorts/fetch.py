@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import LEDGER, Ledger, parse_ledger, read_ledger
+from scintiflow.cohorts.listing import CannotFetchError, Listing
+from scintiflow.cohorts.remote import first_trouble
 from scintiflow.cohorts.selection import EVERYTHING, UNPAIRED, Selection, patients_of, reduced
-from scintiflow.cohorts.versioning import Listing, pinned_listing
+from scintiflow.cohorts.versioning import pinned_listing, pinned_remote
 from scintiflow.cohorts.versions import COHORTS, POINTER, resolve_revision
 from scintiflow.cohorts.withdrawals import LIST, parse_withdrawals, withdrawn_patients
 from scintiflow.errors import ScintiflowError
@@ -77,26 +79,8 @@ def fetch_cohort(
 
     Raises ScintiflowError if revision, cohort, patient or study is unknown, or a file cannot be fetched unaltered.
     """
-    final = target / name
     with _pinned(source, revision, name) as listing:
-        content = _content(source, listing, name, final, wanted)
-        if final.exists():
-            _check_same(final, listing, content)
-            return content.summary
-        target.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=target))
-        try:
-            found = {path for path in content.files if present and _taken(listing, path, present / name, partial)}
-            listing.fetch(content.files - found, partial)
-            if content.record is not None:
-                write_json(partial / LEDGER, content.record.to_json())
-            _make_read_only(partial)
-            if not _took_its_place(partial, final):
-                _check_same(final, listing, content)
-                return content.summary
-        finally:
-            _remove(partial)
-    return replace(content.summary, fetched=len(content.files) - len(found), found=len(found))
+        return _fetch(source, listing, target / name, wanted, present)
 
 
 def cohorts_at(where: str, names: Collection[str], wanted: Selection = EVERYTHING) -> Path:
@@ -112,10 +96,10 @@ def cohorts_at(where: str, names: Collection[str], wanted: Selection = EVERYTHIN
     source, revision = pinned["source"], pinned["revision"]
     folder = Path(tempfile.mkdtemp(prefix="project-")) / COHORTS
     for name in names:
-        chosen = wanted.patients is not None or wanted.studies is not None
-        own = wanted.within(pinned_record(source, revision, name)) if chosen else wanted
-        fetch_cohort(source, revision, name, folder, own)
         with _pinned(source, revision, name) as listing:
+            chosen = wanted.patients is not None or wanted.studies is not None
+            own = wanted.within(_record_of_today(source, listing, name)) if chosen else wanted
+            _fetch(source, listing, folder / name, own, None)
             pointer = COHORTS / f"{name}{POINTER}"
             (folder / pointer.name).write_bytes(listing.tracked_by_git(pointer) or b"")
     return folder
@@ -137,17 +121,50 @@ def patients_at(where: str, names: Collection[str]) -> frozenset[str]:
 def pinned_record(source: str, revision: str, name: str) -> Ledger:
     """cohort.json of a commit without those who withdrew; nothing else is fetched. Arguments as in `fetch_cohort`."""
     with _pinned(source, revision, name) as listing:
-        return reduced(_record(listing, name), EVERYTHING, _withdrawn(source, listing))
+        return _record_of_today(source, listing, name)
+
+
+def _fetch(source: str, listing: Listing, final: Path, wanted: Selection, present: Path | None) -> Fetched:
+    """`fetch_cohort` of a listing into the folder `final`, which is named like the cohort."""
+    name, target = final.name, final.parent
+    content = _content(source, listing, name, final, wanted)
+    if final.exists():
+        _check_same(final, listing, content)
+        return content.summary
+    target.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=target))
+    try:
+        found = {path for path in content.files if present and _taken(listing, path, present / name, partial)}
+        listing.fetch(content.files - found, partial)
+        if content.record is not None:
+            write_json(partial / LEDGER, content.record.to_json())
+        _make_read_only(partial)
+        if not _took_its_place(partial, final):
+            _check_same(final, listing, content)
+            return content.summary
+    finally:
+        _remove(partial)
+    return replace(content.summary, fetched=len(content.files) - len(found), found=len(found))
 
 
 @contextmanager
 def _pinned(source: str, revision: str, name: str) -> Iterator[Listing]:
-    with pinned_listing(source, _commit(source, revision), COHORTS / name) as listing:
-        if not listing.hashes:
-            raise ScintiflowError(
-                f"there is no cohort '{name}'", where=f"{revision}:{COHORTS}", remedy="Check name and revision"
-            )
-        yield listing
+    commit = _commit(source, revision)
+    try:
+        with pinned_listing(source, commit, COHORTS / name) as listing:
+            if not listing.hashes:
+                raise ScintiflowError(
+                    f"there is no cohort '{name}'", where=f"{revision}:{COHORTS}", remedy="Check name and revision"
+                )
+            yield listing
+    except CannotFetchError as error:
+        remote = pinned_remote(source, commit)
+        trouble = first_trouble(remote, read_only=True) if remote is not None else None
+        if trouble is None:
+            raise
+        raise ScintiflowError(
+            f"cannot be fetched: {trouble.reason}", where=error.where, remedy=trouble.remedy
+        ) from None
 
 
 def _commit(source: str, revision: str) -> str:
@@ -170,6 +187,11 @@ def _record(listing: Listing, name: str) -> Ledger:
             remedy="Fetch it whole; deliveries of pictures have no record of their patients",
         )
     return parse_ledger(listing.read(LEDGER), f"{COHORTS / name / LEDGER}")
+
+
+def _record_of_today(source: str, listing: Listing, name: str) -> Ledger:
+    """The record without those who withdrew."""
+    return reduced(_record(listing, name), EVERYTHING, _withdrawn(source, listing))
 
 
 def _withdrawn(source: str, listing: Listing) -> frozenset[str]:

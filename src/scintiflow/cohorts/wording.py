@@ -54,5 +54,5 @@ def fetched_line(done: Fetched) -> str:
     """What a fetch brought, what was there, and who was left out."""
     states = [f"{done.fetched} fetched"] if done.fetched or done.found else ["already there"]
     states += [f"{done.found} taken from what was there"] if done.found else []
-    states += [f"{done.left_out} withdrawn patients left out"] if done.left_out else []
+    states += [f"withdrawn patients left out: {done.left_out}"] if done.left_out else []
     return f"{done.folder}: {done.patients} patients, {done.files} files, {', '.join(states)}"

@@ -178,12 +178,12 @@ def withdraw(
 def pull(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Bring the cohorts that the recipe reads, at the versions of this checkout; others stay where they are."""
     from scintiflow.cluster.pins import used_cohorts
-    from scintiflow.cohorts.versioning import pull_pointers
+    from scintiflow.cohorts.tracking import pull_cohorts
     from scintiflow.cohorts.versions import COHORTS, POINTER, cohort_versions
 
     names = used_cohorts(load_recipe(params, profile))
     tracked = [name for name in names if name in cohort_versions(Path.cwd())]
-    pull_pointers(Path.cwd(), [COHORTS / f"{name}{POINTER}" for name in tracked])
+    pull_cohorts(Path.cwd(), [COHORTS / f"{name}{POINTER}" for name in tracked])
     typer.echo(f"Pulled: {', '.join(tracked) or 'nothing'}")
     for name in sorted(set(names) - set(tracked)):
         typer.echo(f"No .dvc file here: {name}")

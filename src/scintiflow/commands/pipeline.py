@@ -147,7 +147,11 @@ def schedule(
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Retrain at fixed times from what the cluster's volume holds then; the same schedule twice stays one."""
+    """Retrain at fixed times from what the cluster's volume holds then; it pins nothing, and records what it read.
+
+    The same schedule twice stays one. To retrain on the head of a branch, pinned, run `submit --if-needed` from a
+    clone at fixed times, or the CronJob in infra/kubernetes/triggers.
+    """
     from scintiflow.cluster.submission import schedule_retrain
 
     recipe = load_recipe(params, profile)
