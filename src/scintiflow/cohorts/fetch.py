@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import LEDGER, Ledger, parse_ledger, read_ledger
+from scintiflow.cohorts.listing import CannotFetchError, Listing
 from scintiflow.cohorts.remote import first_trouble
 from scintiflow.cohorts.selection import EVERYTHING, UNPAIRED, Selection, patients_of, reduced
-from scintiflow.cohorts.versioning import CannotFetchError, Listing, pinned_listing, pinned_remote
+from scintiflow.cohorts.versioning import pinned_listing, pinned_remote
 from scintiflow.cohorts.versions import COHORTS, POINTER, resolve_revision
 from scintiflow.cohorts.withdrawals import LIST, parse_withdrawals, withdrawn_patients
 from scintiflow.errors import ScintiflowError

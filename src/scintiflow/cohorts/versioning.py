@@ -1,28 +1,21 @@
 """Cohorts under DVC: one `.dvc` file for each delivery. The only module that calls DVC."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from scintiflow import progress
+from scintiflow.cohorts.listing import CannotFetchError, Listing
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import PARTIAL_PREFIX
 
 MEND = "Mend that and run `scintiflow cohort add` again, or add --no-dvc and version it yourself"
-ATTEMPTS = 3
-TRANSFERS_AT_ONCE = 8
 S3_OPTIONS = {"verify": True, "connect_timeout": 10, "read_timeout": 60}  # seconds
 
 
@@ -108,17 +101,8 @@ def tracked_bytes(project: Path, revision: str | None, path: Path) -> bytes:
     It comes from the cache or else from the remote; its neighbours are not fetched.
     Raises ScintiflowError if neither has it, with DVC's own words.
     """
-    import dvc.api
-
-    try:
-        with dvc.api.open(path.as_posix(), repo=str(project), rev=revision, mode="rb") as source:
-            return source.read()
-    except Exception as error:  # DVC and each of its file systems raise their own kinds
-        raise ScintiflowError(
-            f"cannot be fetched: {error or type(error).__name__}",
-            where=f"{revision}:{path.as_posix()}" if revision else path,
-            remedy="Whoever added the cohort must `dvc push` it; try the remote with `scintiflow remote check`",
-        ) from None
+    with pinned_listing(str(project), revision, path.parent) as listing:
+        return listing.read(path.name)
 
 
 def modified_folders(project: Path, pointers: list[Path]) -> set[Path]:
@@ -176,84 +160,6 @@ def tracked_hashes(project: Path, revision: str | None, folder: Path) -> dict[st
         return dict(listing.hashes)
 
 
-class CannotFetchError(ScintiflowError):
-    """A file, or the list of files, does not arrive unaltered."""
-
-
-class Listing:
-    """The files of a folder at one revision. `hashes`: MD5 of each, by path inside the folder; {} if DVC has none.
-
-    DVC's listing of the folder is read itself: its file system asks an index about each file, which takes minutes
-    for thousands of them.
-    """
-
-    def __init__(self, repo: Any, folder: Path, where: str) -> None:
-        self._repo, self._where = repo, where
-        self._stores = [
-            repo.cache.local,
-            *([repo.cloud.get_remote_odb()] if repo.config["core"].get("remote") else []),
-        ]
-        self.hashes: dict[str, str] = {}
-        pointer = self.tracked_by_git(folder.with_name(f"{folder.name}.dvc"))
-        if pointer is not None:
-            (out,) = yaml.safe_load(pointer)["outs"]
-            with tempfile.TemporaryDirectory() as scratch:
-                self._fetch_object(out["md5"], Path(scratch) / "listing", where)
-                entries = json.loads((Path(scratch) / "listing").read_bytes())
-            self.hashes = {entry["relpath"]: entry["md5"] for entry in entries}
-
-    def read(self, path: str) -> bytes:
-        """The content of one file. Raises ScintiflowError if it is not what its hash says."""
-        with tempfile.TemporaryDirectory() as scratch:
-            self.fetch({path}, Path(scratch))
-            return (Path(scratch) / path).read_bytes()
-
-    def tracked_by_git(self, path: Path) -> bytes | None:
-        """The content of a file of the project that git tracks and DVC does not; None if there is none."""
-        files = self._repo.fs
-        name = files.join(self._repo.root_dir, *path.parts)
-        return files.cat_file(name) if files.isfile(name) else None
-
-    def fetch(self, paths: Collection[str], folder: Path) -> None:
-        """Transfer files into `folder`; each is tried again when the line breaks or its hash is wrong.
-
-        Raises ScintiflowError if one of them cannot be had.
-        """
-        with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool, progress.work("fetching", len(paths)) as bar:
-            try:
-                named = [(self.hashes[path], folder / path, f"{self._where}/{path}") for path in sorted(paths)]
-                for _ in pool.map(lambda each: self._fetch_object(*each), named):
-                    bar.advance()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)  # the others would only fail, one after the other
-                raise
-
-    def unaltered(self, paths: Collection[str], folder: Path) -> bool:
-        """True if `folder` holds these files with the right content."""
-        return all((folder / path).is_file() and _md5(folder / path) == self.hashes[path] for path in paths)
-
-    def _fetch_object(self, md5: str, target: Path, where: str) -> None:
-        """From the cache, else from the remote."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        trouble = ""
-        for attempt in range(ATTEMPTS):
-            time.sleep(attempt)
-            for store in self._stores:
-                try:
-                    store.fs.get_file(store.oid_to_path(md5), str(target))
-                except Exception as error:  # each of DVC's file systems raises its own kinds
-                    trouble = str(error) or type(error).__name__
-                    continue
-                if _md5(target) == md5.removesuffix(".dir"):
-                    return
-                trouble = "its content is not what its hash says"
-        raise CannotFetchError(
-            f"cannot be fetched: {trouble}",
-            where=where,
-            remedy="Try the remote with `scintiflow remote check --read-only`; the cohort may not have been pushed",
-        )
-
-
 @contextmanager
 def pinned_listing(source: str, revision: str | None, folder: Path) -> Iterator[Listing]:
     """List the files below `folder` of a project: a checkout, or the URL of its git repository.
@@ -298,11 +204,6 @@ def erase_objects(project: Path, hashes: set[str]) -> int:
             remedy="Try the remote with `scintiflow remote check`, then run the same command again",
         ) from None
     return erased
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "md5").hexdigest()
 
 
 def _dvc(*arguments: str, cwd: Path | None = None, remedy: str = MEND) -> str:
