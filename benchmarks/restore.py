@@ -30,7 +30,7 @@ import numpy as np
 from machine import machine
 
 from scintiflow.files import whole_file
-from scintiflow.params import load_params
+from scintiflow.params import TrainCascadeParams, changed, load_params
 from scintiflow.restoration.model_folder import REFERENCE_FOLDER, description_of
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +38,7 @@ FOLDER = ROOT / "build" / "benchmarks" / "restore"
 K = 2.0
 MEAN_COUNTS = 2.0  # of a rapid scan's pixel inside the body
 SPACING_MM = 2.26
+AGAIN = "again"
 WARM_UP = 160  # rows and columns, more than a training patch
 Restore = Callable[[np.ndarray, float], np.ndarray]
 
@@ -75,12 +76,14 @@ def measured(methods: list[str], rapid: np.ndarray, rounds: int, cores: int) -> 
                 links[name], there = context.Pipe()
                 context.Process(target=serve, args=(name, rapid, cores, there), daemon=True).start()
                 found[name] = {"load": links[name].recv(), "rounds": []}
-            links[name].send("again")
+            links[name].send(AGAIN)
             answer = links[name].recv()
             found[name]["rounds"].append(answer["seconds"])
             found[name]["mib"] = answer["mib"]
             print(f"round {number + 1}, {name}: {answer}", file=sys.stderr, flush=True)
             yield {known: row for known, row in found.items() if row["rounds"]}
+    for link in links.values():
+        link.send("enough")
 
 
 def serve(name: str, rapid: np.ndarray, cores: int, link: Connection) -> None:
@@ -88,8 +91,7 @@ def serve(name: str, rapid: np.ndarray, cores: int, link: Connection) -> None:
     restore = METHODS[name](cores)
     link.send(time.process_time())
     restore(rapid[:, :WARM_UP, :WARM_UP], K)
-    while True:
-        link.recv()
+    while link.recv() == AGAIN:
         _, seconds = timed(lambda: restore(rapid, K))
         mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         link.send({"seconds": seconds, "mib": mib})
@@ -171,8 +173,11 @@ def cascade(cores: int) -> Restore:
     return restore
 
 
-def recipe():
-    return load_params(ROOT / "params.yaml").train_cascade
+def recipe() -> TrainCascadeParams:
+    """That of params.yaml around the reference model's f^IR1: f^IR2 looks at what that one gives."""
+    description = description_of(REFERENCE_FOLDER)
+    own = {name: description[name] for name in ("first", "views", "base_blur_pixels", "patch_pixels")}
+    return changed(load_params(ROOT / "params.yaml").train_cascade, **own)
 
 
 METHODS: dict[str, Callable[[int], Restore]] = {
@@ -181,18 +186,17 @@ METHODS: dict[str, Callable[[int], Restore]] = {
 
 
 def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
-    """One row for each method; ratios are medians of the ratios within a round, to the first method."""
-    first = next(iter(rows))
+    """One row for each method; ratios of processor seconds to the first method and to BM3D."""
+    bases = [next(iter(rows)), *(["bm3d"] if "bm3d" in rows and next(iter(rows)) != "bm3d" else [])]
+    ratios = " | ".join(f"times {base} (processor)" for base in bases)
     lines = [
-        f"| method | s, processor | s, clock | times {first} (processor) | load, s processor | MiB |",
-        "|---|---|---|---|---|---|",
+        f"| method | s, processor | s, clock | {ratios} | load, s processor | MiB |",
+        "|---|---|---|" + "---|" * len(bases) + "---|---|",
     ]
     for name, row in rows.items():
         clock, processor = (median(values) for values in zip(*row["rounds"], strict=True))
-        ratio = median(own[1] / base[1] for own, base in zip(row["rounds"], rows[first]["rounds"], strict=False))
-        lines.append(
-            f"| {name} | {processor:.2f} | {clock:.2f} | {ratio:.2f} | {row['load']:.1f} | {row['mib']:.0f} |"
-        )
+        ratios = " | ".join(f"{ratio(row, rows[base]):.2f}" for base in bases)
+        lines.append(f"| {name} | {processor:.2f} | {clock:.2f} | {ratios} | {row['load']:.1f} | {row['mib']:.0f} |")
     load = os.getloadavg()[0]
     words = (
         f"One scan of 2 x {arguments.rows} x {arguments.columns}, medians of {arguments.rounds} rounds, "
@@ -200,6 +204,11 @@ def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
         f"Command: `{shlex.join(['python', *sys.argv])}`"
     )
     return "\n".join([*lines, "", words, ""])
+
+
+def ratio(row: dict, base: dict) -> float:
+    """Median over the rounds of the ratio of processor seconds within a round."""
+    return median(own[1] / other[1] for own, other in zip(row["rounds"], base["rounds"], strict=False))
 
 
 def parsed() -> argparse.Namespace:

@@ -153,12 +153,18 @@ def test_the_table_reads_like_the_one_on_a_laptop(connection, half_way):
 
 
 @pytest.fixture
-def shared(server, connection, experiment, arguments, tmp_path):
-    """A run of the pipeline that production's recipe gives with three shards of ingest and two of distil_priors."""
+def shared_package(tmp_path):
+    """Production's pipeline with three shards of ingest and two of distil_priors."""
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(yaml.safe_dump({"placement": {"ingest": {"shards": 3}, "distil_priors": {"shards": 2}}}))
     compile_retrain(tmp_path / "shared.yaml", load_params(ROOT / "params.yaml", overlay))
-    run = submit(connection, tmp_path / "shared.yaml", arguments, experiment, "retrain-shared").run_id
+    return tmp_path / "shared.yaml"
+
+
+@pytest.fixture
+def shared(server, connection, experiment, arguments, shared_package):
+    """Starts a run of it that the server tells of as asked for."""
+    run = submit(connection, shared_package, arguments, experiment, "retrain-shared").run_id
 
     def told(*tasks: Task) -> str:
         server.runs[run]["run_details"] = kfp_server_api.V2beta1RunDetails(task_details=list(tasks))
@@ -361,6 +367,13 @@ def test_a_schedule_reads_cohorts_and_champion_anew_and_keeps_the_cache_of_the_r
     assert tasks.pop("ingest")["cachingOptions"] == tasks.pop("fetch-champion")["cachingOptions"] == {}
     compiled = next(yaml.safe_load_all(package.read_text()))["root"]["dag"]["tasks"]
     assert tasks == {name: compiled[name] for name in tasks}
+
+
+def test_a_schedule_shares_the_cohorts_of_the_day_too(server, connection, shared_package, arguments, experiment):
+    kept = server.schedules[schedule(connection, shared_package, arguments, experiment, "r", "0 2 * * 6").schedule_id]
+    tasks = kept["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"]
+    fresh = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
+    assert fresh == {"ingest", "ingest-share", "ingest-share-2", "ingest-share-3", "fetch-champion", "close-run"}
 
 
 def test_the_same_schedule_twice_stays_one(server, on_time):

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +15,18 @@ sys.path.append(str(Path(__file__).parents[1]))
 sys.path.append(str(Path(__file__).parents[1] / "dicom"))
 from dicom_samples import KEY, PROTOCOL, save_child
 from picture_pairs import write_delivery
+from versioned_project import commit_cohort, make_project
 
+from components.ingest_share import ingest_share
 from scintiflow.cohorts.add import add_cohort
+from scintiflow.cohorts.fetch import cohorts_at
+from scintiflow.cohorts.versions import COHORTS
 from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.dataset.manifest import Dataset
 from scintiflow.dataset.packing import pack_share
 from scintiflow.dataset.prepared import PreparedPair
 from scintiflow.dataset.shares import Share
+from scintiflow.dataset.split import patients_per_split
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree
 from scintiflow.keyed_store import KeyedStore
@@ -71,7 +77,7 @@ def left_on(volume: Path) -> list[Path]:
 def test_three_shares_and_the_step_after_them_give_the_bytes_of_one_pod(ward, volume, tmp_path):
     whole, numbers = alone(ward, PARAMS, tmp_path / "alone")
     assert numbers["reason_NOT_DEIDENTIFIED"] == numbers["reason_NO_RAPID"] == 1
-    shares = [ingest.run_share(PARAMS, ingest.Inputs(ward), share, SHARES) for share in (2, 0, 1)]
+    shares = [ingest.run_share(PARAMS, ingest.Inputs(ward), Share(share, SHARES)) for share in (2, 0, 1)]
     assert sum(share["pairs_prepared"] for share in shares) == numbers["pairs"] == CHILDREN - 1
     assert sum(share["pairs_prepared"] > 0 for share in shares) > 1, "one pod had everything to do"
     assert len(left_on(volume)) == CHILDREN - 1
@@ -82,7 +88,7 @@ def test_three_shares_and_the_step_after_them_give_the_bytes_of_one_pod(ward, vo
 def test_the_step_takes_what_the_shares_left(ward, volume, tmp_path):
     """Told by work that only they can have done: shifts that no registration finds."""
     for share in range(SHARES):
-        ingest.run_share(PARAMS, ingest.Inputs(ward), share, SHARES)
+        ingest.run_share(PARAMS, ingest.Inputs(ward), Share(share, SHARES))
     for path in left_on(volume):
         made = PreparedPair.load(path.read_bytes())
         elsewhere = tuple(replace(view, row_shift=view.row_shift + 3) for view in made.registered)
@@ -96,8 +102,8 @@ def test_the_step_takes_what_the_shares_left(ward, volume, tmp_path):
 
 def test_a_share_that_is_missing_damaged_or_done_twice_changes_nothing(ward, volume, tmp_path):
     whole, _ = alone(ward, PARAMS, tmp_path / "alone")
-    shares = [ingest.run_share(PARAMS, ingest.Inputs(ward), share, SHARES) for share in (0, 1)]
-    again = ingest.run_share(PARAMS, ingest.Inputs(ward), 0, SHARES)
+    shares = [ingest.run_share(PARAMS, ingest.Inputs(ward), Share(share, SHARES)) for share in (0, 1)]
+    again = ingest.run_share(PARAMS, ingest.Inputs(ward), Share(0, SHARES))
     assert (again["pairs_prepared"], again["pairs_taken_over"]) == (0, shares[0]["pairs_prepared"])
     victim = left_on(volume)[0]
     victim.write_bytes(victim.read_bytes()[:-1])
@@ -119,7 +125,7 @@ def test_withdrawn_patients_do_not_get_onto_the_volume(ward, volume, tmp_path):
     cohorts = Path(shutil.copytree(ward, tmp_path / "cohorts"))
     patient = sorted(path.name for path in (cohorts / "ward").glob("P-*") if len([*path.rglob("*.dcm")]) == 2)[0]
     record_withdrawal(cohorts, Withdrawal(patient=patient, by="Data manager", on="2026-11-22"))
-    shares = [ingest.run_share(PARAMS, ingest.Inputs(cohorts), share, SHARES) for share in range(SHARES)]
+    shares = [ingest.run_share(PARAMS, ingest.Inputs(cohorts), Share(share, SHARES)) for share in range(SHARES)]
     assert sum(share["pairs_prepared"] for share in shares) == len(left_on(volume)) == CHILDREN - 2
 
 
@@ -139,13 +145,41 @@ def test_pictures_are_shared_in_the_same_way(volume, tmp_path):
         update={"source": "image_pairs", "cohorts": ["endoscopy"], "image_pairs": ImagePairParams()}
     )
     whole = alone(tmp_path / "cohorts", params, tmp_path / "alone")
-    shares = [ingest.run_share(params, ingest.Inputs(tmp_path / "cohorts"), share, SHARES) for share in range(SHARES)]
+    shares = [
+        ingest.run_share(params, ingest.Inputs(tmp_path / "cohorts"), Share(share, SHARES)) for share in range(SHARES)
+    ]
     assert sum(share["pairs_prepared"] for share in shares) == len(left_on(volume)) == whole[1]["pairs"]
     assert alone(tmp_path / "cohorts", params, tmp_path / "joined") == whole
+    assert left_on(volume) == []
+
+
+def test_pods_fetch_their_own_patients_alone_from_a_pinned_commit(ward, volume, tmp_path, monkeypatch):
+    """As Kubeflow calls them: the components, with SOURCE@SHA for the cohorts."""
+    project = make_project(tmp_path / "project")
+    shutil.copytree(ward / "ward", project / COHORTS / "ward", ignore=shutil.ignore_patterns("Berra*"))
+    where = f"{project}@{commit_cohort(project, 'ward', 'Ward')}"
+    held = [path.name for path in (ward / "ward").glob("P-*") if len([*path.rglob("*.dcm")]) == 2]
+    splits = (SPLIT.model_copy(update={"seed": seed} | dict.fromkeys(NO_LIMITS, 1)) for seed in range(100))
+    split = next(split for split in splits if all(patients_per_split(held, split).values()))
+    params = PARAMS.model_copy(update={"split": split})
+    whole, numbers = alone(project / COHORTS, params, tmp_path / "alone")
+    for number in range(SHARES):
+        disk = tmp_path / f"pod-{number}"
+        disk.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(disk))
+        report = SimpleNamespace(path=str(disk / "report"), log_metric=lambda *_: None)
+        ingest_share.python_func(params.model_dump_json(), "", where, "", number, SHARES, report)
+        fetched = {path.parents[1].name for path in disk.rglob("*.dcm")}
+        assert fetched == {
+            path.name for path in (ward / "ward").glob("P-*") if Share(number, SHARES).holds(path.name)
+        }
+    assert len(left_on(volume)) == numbers["pairs"]
+    fetched = cohorts_at(where, ["ward"])
+    assert alone(fetched, params, tmp_path / "joined") == (whole, numbers)
     assert left_on(volume) == []
 
 
 def test_pods_without_a_common_volume_are_told_so(ward, monkeypatch):
     monkeypatch.setenv(CHECKPOINTS, "s3://bucket/checkpoints")
     with pytest.raises(ScintiflowError, match=r"is a bucket.*placement\.ingest\.shards"):
-        ingest.run_share(PARAMS, ingest.Inputs(ward), 0, SHARES)
+        ingest.run_share(PARAMS, ingest.Inputs(ward), Share(0, SHARES))

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from watched_scans import cohort_of, watched_scans
 
+from scintiflow.drift.cohort import ranges_cohort
 from scintiflow.drift.comparison import DRIFT, NO_DRIFT, TOO_FEW, compare, holm
 from scintiflow.drift.display import PAGE, PICTURE, VERDICT, verdict_lines, write_verdict
 from scintiflow.files import read_json
@@ -49,6 +50,44 @@ def test_other_ages_and_another_scanner_are_found():
     assert older.drifted == ("age_band",)
     renewed = [replace(row, scanner="Spectrum Dynamics VERITON") for row in watched_scans(40, seed=3)]
     assert compare(renewed, TRAINED, PARAMS).drifted == ("scanner",)
+
+
+RANGES = ranges_cohort(
+    200,
+    {"counts_anterior": (1e4, 6e6), "counts_posterior": (1e4, 6e6), "velocity_mm_s": (4.3, 14.3),
+     "spacing_mm": (1.5, 3.2)},
+    [0.97, 0.98, 0.98, 0.99, 0.99, 0.99, 1.0, 1.0, 1.0, 1.01, 1.01, 1.02] * 2,
+)  # fmt: skip
+
+
+def test_scans_inside_the_ranges_of_training_are_no_drift_however_alike_they_are():
+    """One camera, one speed, one pixel size: nothing that a model trained over ranges does not know."""
+    verdict = compare(watched_scans(60, seed=11), RANGES, PARAMS)
+    assert verdict.verdict == NO_DRIFT
+    found = by_feature(verdict)
+    assert {name: found[name].effect for name in RANGES["ranges"]} == dict.fromkeys(RANGES["ranges"], 0.0)
+    assert found["consistency_deviance"].effect > 0  # measured, so compared as a distribution
+    assert set(verdict.untested) == {"age_band", "scanner"}
+
+
+@pytest.mark.parametrize(("outside", "expected"), [(2, NO_DRIFT), (12, NO_DRIFT), (24, DRIFT), (60, DRIFT)])
+def test_many_scans_outside_a_range_are_drift_and_a_few_are_not(outside, expected):
+    rows = watched_scans(60, seed=12)
+    rows[:outside] = [replace(row, velocity_mm_s=3.3) for row in rows[:outside]]
+    verdict = compare(rows, RANGES, PARAMS)
+    found = by_feature(verdict)["velocity_mm_s"]
+    assert found.effect == pytest.approx(outside / 60)
+    assert found.chance == pytest.approx(stats.binomtest(outside, 60, 0.01, alternative="greater").pvalue)
+    assert verdict.verdict == expected
+    assert verdict.drifted == (("velocity_mm_s",) if expected == DRIFT else ())
+
+
+def test_a_verdict_on_ranges_can_be_looked_at(tmp_path):
+    verdict = compare([replace(row, spacing_mm=4.8) for row in watched_scans(40, seed=13)], RANGES, PARAMS)
+    write_verdict(verdict, "the reference model", PARAMS, tmp_path)
+    assert (tmp_path / PICTURE).stat().st_size > 10_000
+    assert read_json(tmp_path / VERDICT)["drifted"] == ["spacing_mm"]
+    assert "training says nothing of it" in (tmp_path / PAGE).read_text()
 
 
 def test_a_difference_that_is_certain_but_small_is_no_drift():

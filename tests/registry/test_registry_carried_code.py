@@ -24,7 +24,8 @@ def test_the_requirements_are_what_the_carried_code_imports():
         wanted = {packages_distributions()[name][0].lower() for name in imported(package)}
         carried = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
     assert wanted | {"mlflow", "numpy"} == set(RUNTIME_PACKAGES)
-    assert "restoration/restorer.py" in carried
+    assert {"restoration/runtime.py", "restoration/restorer.py"} <= carried
+    assert "restoration/onnx_graph.py" not in carried  # writing a graph is the trainer's business
     assert "restoration/__init__.py" in carried
     assert not [path for path in carried if path.startswith(("cohorts", "dicom", "stages", "cluster", "registry"))]
     assert not package.exists()

@@ -19,7 +19,10 @@ from small_cascade import small_cascade
 from scintiflow.registry.champion import CHAMPION
 from scintiflow.registry.models import register_model
 from scintiflow.registry.surroundings import TRACKING_URI
+from scintiflow.restoration.model_folder import description_of
+from scintiflow.restoration.onnx_graph import TOLERANCE, export_graph
 from scintiflow.restoration.restorer import load_restorer
+from scintiflow.restoration.runtime import open_restorer
 from scintiflow.tracking import SilentTracker
 
 MINUTES_TO_START = 4
@@ -27,7 +30,9 @@ MINUTES_TO_START = 4
 
 @pytest.fixture
 def cascade(tmp_path):
-    return small_cascade(tmp_path / "cascade")
+    folder = small_cascade(tmp_path / "cascade")
+    export_graph(folder)
+    return folder
 
 
 def post(port: int, body: dict) -> dict:
@@ -53,8 +58,14 @@ def test_the_registered_version_alone_serves_the_same_numbers(cascade, tmp_path,
     monkeypatch.setenv(TRACKING_URI, f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)  # where MLflow puts the files of a database's runs
     register_model(SilentTracker(), "toy", CHAMPION, cascade, {"gate": "passed"})
-    rapid = np.random.default_rng(5).poisson(3.0, (1, 2, 70, 50)).astype(np.uint16)
-    before = load_restorer(cascade)(rapid[0], 1.9)
+    patch = int(description_of(cascade)["patch_pixels"])  # a graph restores what is larger, torch the rest
+    small, large = (
+        np.random.default_rng(5).poisson(3.0, (1, 2, rows, columns)).astype(np.uint16)
+        for rows, columns in ((70, 50), (patch + 40, patch + 8))
+    )
+    restore = open_restorer(cascade)  # as `scintiflow restore` does
+    in_torch = load_restorer(cascade)(large[0], 1.9)
+    assert not np.array_equal(restore(large[0], 1.9), in_torch)  # so that it shows which of them serves
 
     asked_for = Path(mlflow.artifacts.download_artifacts("models:/toy@champion/requirements.txt")).read_text().split()
     programs = linked_environment(tmp_path / "machine", asked_for)
@@ -74,12 +85,18 @@ def test_the_registered_version_alone_serves_the_same_numbers(cascade, tmp_path,
         )
         try:
             wait_for(port, server)
-            answer = post(port, {"inputs": rapid.tolist(), "params": {"count_ratio": 1.9}})
-            other = post(port, {"inputs": rapid.tolist()})
+            answers = [
+                post(port, {"inputs": rapid.tolist(), "params": {"count_ratio": 1.9}})["predictions"][0]
+                for rapid in (small, large)
+            ]
+            other = post(port, {"inputs": small.tolist()})
         except AssertionError as error:
             raise AssertionError(f"{error}: {(tmp_path / 'server.log').read_text()[-2000:]}") from None
         finally:
             os.killpg(server.pid, 9)
             server.wait()
-    np.testing.assert_allclose(np.array(answer["predictions"])[0], before, rtol=1e-6, atol=1e-6)
-    assert not np.allclose(np.array(other["predictions"])[0], before)  # k = 2 where none is given
+    for rapid, answer in zip((small, large), answers, strict=True):
+        np.testing.assert_array_equal(np.array(answer, np.float32), restore(rapid[0], 1.9))
+    difference = np.abs(np.array(answers[1]) - in_torch) / (1 + np.abs(in_torch))
+    assert difference.max() <= TOLERANCE
+    assert not np.allclose(np.array(other["predictions"])[0], answers[0])  # k = 2 where none is given

@@ -1,4 +1,4 @@
-"""The files of a tracked folder at one revision, by hash, and their transfer: checked, retried, several at once."""
+"""The files of a tracked folder at one revision, by hash, and their transfer: checked, tried again, in parallel."""
 
 import hashlib
 import json

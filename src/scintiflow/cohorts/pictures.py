@@ -19,7 +19,7 @@ from scintiflow.dicom.scan import Scan
 BLACK_COUNTS = 40.0  # counts per pixel shown as black, at BLACK_VELOCITY; fewer in proportion for a faster scan
 BLACK_VELOCITY = 10 / 3  # mm/s: 20 cm/min
 SMALLER = 4  # a picture has a quarter of the scan's rows and columns
-QUALITY = 85  # of the JPEG; a pair takes some ten KiB
+QUALITY = 85  # of the JPEG; a pair takes ten to twenty KiB
 SUFFIX = ".jpg"
 LONGEST_SECONDS_PER_SCAN = 60.0
 

@@ -20,7 +20,7 @@ from scintiflow.pages import page_template
 from scintiflow.params import Protocol
 
 REPORT = "cohort.html"
-PAIRS_PER_PAGE = 200  # of some twelve KiB each
+PAIRS_PER_PAGE = 200  # of ten to twenty KiB each
 MARK = '<meta name="record" content="{}">'  # of the record that a page tells of, by SHA-256
 
 MEANINGS = {

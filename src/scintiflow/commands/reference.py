@@ -24,7 +24,8 @@ def train(
     numbers = train_reference(load_reference_recipe(recipe), load_recipe(params, ""), folder, SilentTracker())
     typer.echo(f"{folder / 'model'}: " + ", ".join(f"{name} {value:.2f}" for name, value in numbers.items()))
     typer.echo(
-        f"next: scintiflow models export {folder / 'model'}; scintiflow reference calibrate {folder / 'model'}"
+        f"next: scintiflow models export {folder / 'model'}; scintiflow reference calibrate {folder / 'model'}; "
+        f"scintiflow reference describe {folder / 'model'}"
     )
 
 
@@ -41,4 +42,21 @@ def calibrate(
     found = calibrate_reference(load_reference_recipe(recipe), load_recipe(params, ""), folder)
     typer.echo(
         f"{found.scans} scans of {found.of}: " + ", ".join(f"{k} {v:.3f}" for k, v in vars(found.limits).items())
+    )
+
+
+@group.command()
+def describe(
+    folder: Annotated[Path, typer.Argument(help="The model's folder.")] = Path("reference"),
+    recipe: Annotated[Path, typer.Option(help="What it was trained on.")] = Path("reference/recipe.yaml"),
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Keep what it was trained on, as `scintiflow drift` compares it; nothing is trained."""
+    from scintiflow.params import load_reference_recipe
+    from scintiflow.stages.reference_statistics import describe_reference
+
+    found = describe_reference(load_reference_recipe(recipe), load_recipe(params, ""), folder)
+    typer.echo(
+        f"{found['studies']} simulated children: "
+        + ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in found["ranges"].items())
     )

@@ -6,12 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from scintiflow.drift.cohort import TRAINING_COHORT, read_training_cohort
+from scintiflow.drift.cohort import TRAINING_COHORT, WEIGHTS, read_training_cohort
 from scintiflow.drift.comparison import Verdict, compare
 from scintiflow.drift.display import summary, write_verdict
 from scintiflow.drift.store import Journal
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import WatchParams
+from scintiflow.restoration.model_folder import REFERENCE, REFERENCE_FOLDER, checkpoint_sha256
 
 VERDICTS = "verdicts"  # in the watch folder: the last verdict, where `plan` finds it
 DRIFT_TAG = "drift"  # of the model's version, with the prefix of `tag_version`
@@ -22,7 +23,8 @@ def check_drift(params: WatchParams, name: str, alias: str, days: int, training:
     """Compare, and write the verdict into the watch folder.
 
     Args:
-        name, alias: the registered model whose training cohort counts.
+        name, alias: the registered model whose training cohort counts; `reference` (of any alias) is the one that
+            comes along.
         days: of how many days, until today (UTC), restored scans are taken.
         training: statistics of a training cohort in a file, instead of the registered model's.
 
@@ -37,6 +39,9 @@ def check_drift(params: WatchParams, name: str, alias: str, days: int, training:
     if training is not None:
         trained, version, sha256 = read_training_cohort(training), "", ""
         model = training.name
+    elif name == REFERENCE:
+        model, version, sha256 = "the reference model", "", checkpoint_sha256(REFERENCE_FOLDER)
+        trained = _of_the_reference(sha256)
     else:
         from scintiflow.registry.models import fetch_model
 
@@ -52,6 +57,16 @@ def check_drift(params: WatchParams, name: str, alias: str, days: int, training:
         short = {key: value for key, value in summary(verdict).items() if key in NEWEST_IN_TAG}
         tag_version(name, version, {DRIFT_TAG: json.dumps(short, sort_keys=True)})
     return verdict
+
+
+def _of_the_reference(sha256: str) -> dict[str, Any]:
+    path = REFERENCE_FOLDER / TRAINING_COHORT
+    found = read_training_cohort(path)
+    if found.get(WEIGHTS) != sha256:
+        raise ScintiflowError(
+            "belongs to other weights", where=path, remedy="Write it again: `scintiflow reference describe reference`"
+        )
+    return found
 
 
 def _carried_by(model: str, folder: Path) -> dict[str, Any]:

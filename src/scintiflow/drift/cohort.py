@@ -27,6 +27,7 @@ from scintiflow.files import read_json
 from scintiflow.progress import track
 
 TRAINING_COHORT = "training_cohort.json"
+WEIGHTS = "checkpoint_sha256"  # whose deviances these are, where the file lies beside weights that may change
 HELD_OUT = ("validation", "test")
 
 
@@ -60,8 +61,22 @@ def training_cohort(dataset: Dataset, restore: Callable[[np.ndarray, float], np.
     }
 
 
+def ranges_cohort(studies: int, ranges: dict[str, tuple[float, ...]], deviances: list[float]) -> dict[str, Any]:
+    """The same for a model whose training drew features over ranges: `{feature: (lowest, highest)}`.
+
+    `deviances` are those of held-out children. Features without range or values are not compared.
+    """
+    numbers: dict[str, list[float]] = {name: [] for name in NUMBERS} | {"consistency_deviance": sorted(deviances)}
+    return {
+        "studies": studies,
+        "numbers": numbers,
+        "categories": {name: {} for name in CATEGORIES},
+        "ranges": {name: list(bounds) for name, bounds in sorted(ranges.items())},
+    }
+
+
 def read_training_cohort(path: Path) -> dict[str, Any]:
-    """What `training_cohort` gave. Raises ScintiflowError if the file does not hold it."""
+    """What `training_cohort` or `ranges_cohort` gave. Raises ScintiflowError if the file does not hold it."""
     try:
         found = read_json(path)
         if set(found["numbers"]) == set(NUMBERS) and set(found["categories"]) == set(CATEGORIES):

@@ -3,6 +3,8 @@
 - Numbers: Kolmogorov-Smirnov, two samples. Effect: its statistic D.
 - Categories: chi-square of the 2 x n table, its chance by simulating tables with the same margins, because scanners
   with a handful of scans are common. Effect: total variation, half the sum of the differences of the shares.
+- Ranges, where training drew a feature over one. Effect: the share of scans outside. Its chance: of so many or
+  more if one scan in a hundred lies outside for whatever reason.
 - All together: Holm's correction, so that the chance of a false alarm in one comparison, whatever the number of
   features, is at most `significance`.
 - Both effects are 0 for equal and 1 for disjoint distributions. With enough scans any difference becomes certain;
@@ -12,7 +14,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -24,6 +26,17 @@ from scintiflow.params import WatchParams
 DRIFT, NO_DRIFT, TOO_FEW = "drift", "no drift", "too few scans"
 EXIT_CODES = {NO_DRIFT: 0, DRIFT: 3, TOO_FEW: 4}
 SIMULATED_TABLES = 9999
+ALLOWED_OUTSIDE = 0.01  # share of scans
+
+
+class TrainedRange(NamedTuple):
+    """What training drew a feature over, both ends included."""
+
+    lowest: float
+    highest: float
+
+    def holds(self, value: float) -> bool:
+        return self.lowest <= value <= self.highest
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,7 @@ class FeatureTest:
         effect: 0 = the same distribution, 1 = nothing in common.
         chance: p value; `corrected`: by Holm over all features that were tested.
         drifted: certain and large.
-        new, trained: values of both samples (numbers), or scans by category.
+        new, trained: values of both samples (numbers), or scans by category; `trained` may be a TrainedRange.
     """
 
     feature: str
@@ -80,12 +93,17 @@ def compare(
         return Verdict(TOO_FEW, len(rows), *span, (), {})
     raw: list[tuple[str, float, float, Any, Any]] = []
     untested: dict[str, str] = {}
+    ranges = {name: TrainedRange(*bounds) for name, bounds in trained.get("ranges", {}).items()}
     for feature in (*NUMBERS, *CATEGORIES):
         own = [row for row in rows if feature not in OF_THE_MODEL or row.model_sha256.startswith(model_sha256)]
         new, old = column(own, feature), trained["numbers" if feature in NUMBERS else "categories"][feature]
         known = len(old) if feature in NUMBERS else sum(old.values())
-        if not known or len(new) < min(params.smallest_scans, known):
-            untested[feature] = f"{len(new)} scans against {known}"
+        if feature in ranges and len(new) >= params.smallest_scans:
+            raw.append((feature, *_outside(new, ranges[feature]), sorted(new), ranges[feature]))
+        elif not known and feature not in ranges:
+            untested[feature] = "the model's training says nothing of it"
+        elif not known or len(new) < min(params.smallest_scans, known):
+            untested[feature] = f"{len(new)} scans against {known or 'a range'}"
         elif feature in NUMBERS:
             raw.append((feature, *_numbers(new, old), sorted(new), old))
         else:
@@ -116,6 +134,11 @@ def _is_drift(corrected: float, effect: float, params: WatchParams) -> bool:
 def _numbers(new: list[float], old: list[float]) -> tuple[float, float]:
     found = stats.ks_2samp(new, old)
     return float(found.statistic), float(found.pvalue)
+
+
+def _outside(new: list[float], trained: TrainedRange) -> tuple[float, float]:
+    outside = sum(not trained.holds(value) for value in new)
+    return outside / len(new), float(stats.binom.sf(outside - 1, len(new), ALLOWED_OUTSIDE))
 
 
 def _categories(new: dict[str, int], old: dict[str, int]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from scintiflow.drift.comparison import DRIFT, TOO_FEW, FeatureTest, Verdict
+from scintiflow.drift.comparison import DRIFT, TOO_FEW, FeatureTest, TrainedRange, Verdict
 from scintiflow.drift.features import NUMBERS, TITLES
 from scintiflow.evaluation.columns import AGE_BANDS
 from scintiflow.files import whole_file, write_json
@@ -80,13 +80,20 @@ def draw(verdict: Verdict, path: Path) -> None:
             panel.spines[side].set_visible(False)
     for panel in panels[len(verdict.tests) :]:
         panel.axis("off")
-    panels[0].legend(fontsize=8, frameon=False, loc="best")
+    of_a_range = [isinstance(test.trained, TrainedRange) for test in verdict.tests]
+    for kind in set(of_a_range):
+        panels[of_a_range.index(kind)].legend(fontsize=8, frameon=False, loc="best")
     with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
 
 
 def _cumulative(panel: Axes, test: FeatureTest) -> None:
-    for values, colour, width, label in ((test.trained, TRAINED, 2.5, "training"), (test.new, NEW, 1.5, "restored")):
+    curves = [(test.new, NEW, 1.5, "restored")]
+    if isinstance(test.trained, TrainedRange):
+        panel.axvspan(*test.trained, color=TRAINED, alpha=0.25, linewidth=0, label="range of training")
+    else:
+        curves.insert(0, (test.trained, TRAINED, 2.5, "training"))
+    for values, colour, width, label in curves:
         panel.ecdf(values, color=colour, linewidth=width, label=f"{label} ({len(values)})")
     panel.set_ylabel("share at or below", fontsize=8)
     panel.set_ylim(0, 1.02)

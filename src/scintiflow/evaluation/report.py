@@ -46,6 +46,7 @@ from scintiflow.evaluation.report_tables import (
     patients_of,
     real_scan_rows,
 )
+from scintiflow.evaluation.report_wording import PICTURE_DEFINITIONS, in_words_of_pictures
 from scintiflow.evaluation_folder import CAPTIONS, CURVES, EDGES, LESIONS, NOISE, PATIENTS, PICTURES, SUMMARY, TIMINGS
 from scintiflow.files import read_json, whole_file
 from scintiflow.pages import page_template
@@ -224,9 +225,10 @@ def render_report(content: ReportContent, path: Path) -> None:
         pictures=[budget.embed(picture) for picture in content.pictures],
         missing={NAMES.get(kind, kind): reason for kind, reason in sorted(content.not_available.items())},
         found=found_by_gate,
+        picture_definitions=PICTURE_DEFINITIONS,
     )
     with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(in_words_of_pictures(page) if content.of_pictures else page, encoding="utf-8")
 
 
 class _Budget:

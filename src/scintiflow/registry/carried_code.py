@@ -18,8 +18,8 @@ import grimp
 
 import scintiflow
 
-ENTRANCE = "scintiflow.restoration.restorer"  # what `pyfunc_model` imports
-RUNTIME_PACKAGES = ("mlflow", "numpy", "pydantic", "pyyaml", "safetensors", "scipy", "torch")
+ENTRANCE = "scintiflow.restoration.runtime"  # what `pyfunc_model` imports
+RUNTIME_PACKAGES = ("mlflow", "numpy", "onnxruntime", "pydantic", "pyyaml", "safetensors", "scipy", "torch")
 
 
 def requirements() -> list[str]:

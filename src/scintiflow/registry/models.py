@@ -111,7 +111,7 @@ def _version_behind(name: str, alias: str) -> ModelVersion:
         raise ScintiflowError(
             f"the registry has no model with the alias '{alias}'",
             where=f"models:/{name}@{alias}",
-            remedy="Run `make run`, or name an existing model and alias",
+            remedy="Run `make run`, or name another model; `reference` is the one that comes along",
         )
     return found
 

@@ -5,6 +5,7 @@ Parameter `count_ratio`: expected standard / rapid counts, 2.0 for double speed.
 Output: float32, same shape, estimated counts of the standard scans.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from mlflow.pyfunc import PythonModel
 
 
 class RestorationModel(PythonModel):
-    """f^IR1 alone: no SAM and no masks at inference."""
+    """f^IR1 alone, no SAM and no masks, as `scintiflow restore` runs it: the version's graph, or torch."""
 
     def load_context(self, context):
-        from scintiflow.restoration.restorer import load_restorer
+        from scintiflow.restoration.runtime import open_restorer
 
-        self._restore = load_restorer(Path(context.artifacts["cascade"]))
+        self._restore = open_restorer(Path(context.artifacts["cascade"]), os.cpu_count() or 1)
 
     def predict(self, context, model_input, params=None):
         count_ratio = float((params or {}).get("count_ratio", 2.0))

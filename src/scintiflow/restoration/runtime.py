@@ -55,7 +55,6 @@ def _graph_view(folder: Path) -> RestoreView:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    options.enable_cpu_mem_arena = False  # between scans memory goes back: folders are restored in several processes
     options.log_severity_level = SILENT
     try:
         session = onnxruntime.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
@@ -64,11 +63,15 @@ def _graph_view(folder: Path) -> RestoreView:
     if session.get_modelmeta().custom_metadata_map.get(WEIGHTS_PROPERTY) != checkpoint_sha256(folder):
         raise _unusable(folder, "belongs to other weights")
 
+    # Memory goes back after each view: folders are restored in several processes. See benchmarks/session.py.
+    run = onnxruntime.RunOptions()
+    run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
     def restore(counts: np.ndarray, k: float, opposite: np.ndarray | None) -> np.ndarray:
         feed = {"counts": _batch(counts[None]), "k": np.array([k], np.float32)}
         if opposite is not None:
             feed["opposite"] = _batch(opposite)
-        return session.run(["restored"], feed)[0][0, 0]
+        return session.run(["restored"], feed, run)[0][0, 0]
 
     return restore
 

@@ -46,10 +46,10 @@ def run(params: IngestParams, inputs: Inputs, outputs: Outputs, tracker: Tracker
     return report.numbers
 
 
-def run_share(params: IngestParams, inputs: Inputs, share: int, shares: int) -> dict[str, float]:
+def run_share(params: IngestParams, inputs: Inputs, share: Share) -> dict[str, float]:
     """Leave the pairs of a share of the patients for `run` to find; see `dataset.packing.pack_share`."""
     pack = pack_picture_share if params.source == "image_pairs" else pack_share
-    return pack(_folders(params, inputs), params, Share(share, shares), KeyedStore(shared_folder(PAIRS, "ingest")))
+    return pack(_folders(params, inputs), params, share, KeyedStore(shared_folder(PAIRS, "ingest")))
 
 
 def _folders(params: IngestParams, inputs: Inputs) -> list[Path]:
