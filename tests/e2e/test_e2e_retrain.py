@@ -174,7 +174,9 @@ def test_a_refusing_stage_fails_readably_and_in_mlflow(project):
     assert "smallest_test" in said.splitlines()[-1]
     _, parents, children = runs(project, "refused")
     assert [run.info.status for run in parents] == ["FAILED"]
-    assert [(run.info.run_name, run.info.status) for run in children] == [("ingest", "FAILED")]
+    states = {run.info.run_name: run.info.status for run in children}
+    states.pop("fetch_champion", None)  # waits for nobody, so kfp.local may run it before
+    assert states == {"ingest": "FAILED"}
 
 
 def test_a_breaking_stage_exits_with_one_and_names_the_log(project):
