@@ -130,7 +130,10 @@ def _add_graph(folder: Path) -> None:
     try:
         export_graph(folder)
     except Exception as error:  # the exporter raises whatever a network's operations make it raise
-        print(f"no ONNX graph: torch cannot export this network ({type(error).__name__})", file=sys.stderr)
+        print(
+            f"no ONNX graph: torch cannot export this network ({getattr(error, 'reason', type(error).__name__)})",
+            file=sys.stderr,
+        )
 
 
 def _champion_in(summary: dict[str, Any]) -> Champion | None:
