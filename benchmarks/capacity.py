@@ -201,8 +201,6 @@ def size_table(run: Measured, production: Params, patients: list[int]) -> str:
     """GiB on disk, over the network and in memory."""
     each = {name: size / run.pairs for name, size in run.bytes.items()}
     embedding = 2 * 256 * (production.adapt_sam.architecture.image_size // 16) ** 2 * 2
-    masks = max(0.0, each["priors"] - 2 * 32 * 64**2 * 2)  # the laptop's embeddings leave the masks
-    priors = masks + (embedding if production.distil_priors.keep_embeddings else 0)
     pixels = VIEWS * ROWS * COLUMNS
     trained = pixels * (2 * 2 + len(STRUCTURES)) * production.ingest.split.train
     adapted = pixels * (2 + len(STRUCTURES))
@@ -210,14 +208,14 @@ def size_table(run: Measured, production: Params, patients: list[int]) -> str:
         "dataset": 1 + 4,  # written once, read by four stages
         "priors": 1 + 2,
     }
-    moved = each["cohorts"] + traffic["dataset"] * each["dataset"] + traffic["priors"] * priors
+    moved = each["cohorts"] + traffic["dataset"] * each["dataset"] + traffic["priors"] * each["priors"]
     table = {
         "cohorts (DICOM), GiB": each["cohorts"],
         "DVC's cache beside it, GiB": each["cohorts"],
         "data set, GiB": each["dataset"],
-        "priors with embeddings, GiB": priors,
-        "priors without (keep_embeddings: false), GiB": masks,
-        "the priors' store beside them, GiB": priors,
+        "priors, GiB": each["priors"],
+        "priors with embeddings (keep_embeddings: true), GiB": each["priors"] + embedding,
+        "the priors' store beside them, GiB": each["priors"],
         "between pods and S3 in one retrain, GiB": moved,
         "memory of train_cascade (studies), GiB": trained,
         "memory of adapt_sam (scans and targets), GiB": adapted,

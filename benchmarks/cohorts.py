@@ -13,7 +13,8 @@ named; `--s3-server` starts moto's S3 server, which takes milliseconds for each 
 
 Columns: `dvc add` of a new cohort; `dvc status` with nothing changed; `dvc push` of all; a clone's `dvc pull` of all;
 `dvc add` and `dvc push` after one more study was delivered. Each is seconds by the clock and, in brackets, of
-processor time, which says more on a machine that has other work to do. Prints a Markdown table.
+processor time, which says more on a machine that has other work to do. Prints a Markdown table; its last row is plain
+over packed: above 1 packing is quicker.
 """
 
 import argparse
@@ -43,15 +44,24 @@ def main() -> None:
     print(machine())
     print(f"\n| studies | KiB per object | remote | form | files | {' | '.join(STEPS)} |")
     print(f"|--:|--:|---|---|--:|{'--:|' * len(STEPS)}", flush=True)
+    measured = {}
     for form, write in {"plain": write_plain, "packed": write_packed}.items():
         with tempfile.TemporaryDirectory(prefix="cohorts-", dir=arguments.scratch) as scratch:
             server, remote, kind = _remote(arguments, Path(scratch), form)
-            seconds = measure(Path(scratch), remote, arguments.studies, arguments.kib, write)
+            measured[form] = seconds = measure(Path(scratch), remote, arguments.studies, arguments.kib, write)
             if server is not None:
                 server.stop()
         files = arguments.studies * (2 if form == "plain" else 1)
         times = " | ".join("{:.1f} ({:.1f})".format(*seconds[step]) for step in STEPS)
         print(f"| {arguments.studies} | {arguments.kib} | {kind} | {form} | {files} | {times} |", flush=True)
+    ratios = " | ".join("{:.2f} ({:.2f})".format(*_ratio(measured, step)) for step in STEPS)
+    print(f"| {arguments.studies} | {arguments.kib} | {kind} | plain / packed | | {ratios} |", flush=True)
+
+
+def _ratio(measured: dict[str, dict[str, tuple[float, float]]], step: str) -> tuple[float, float]:
+    """Plain over packed, by the clock and by processor time."""
+    (plain_clock, plain_processor), (clock, processor) = measured["plain"][step], measured["packed"][step]
+    return plain_clock / clock, plain_processor / processor
 
 
 def measure(

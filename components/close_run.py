@@ -7,10 +7,10 @@ from components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def close_run(cohorts_sha256: str, truth_sha256: str, restored: dsl.Input[dsl.Artifact]) -> None:
-    """Ends the parent run as FINISHED, with the report. Nothing to close if every stage was reused."""
+    """Ends the parent run as FINISHED; it and its model say what they were made of. None if all was reused."""
     from pathlib import Path
 
-    from scintiflow.registry.runs import close_parent
+    from scintiflow.registry.closing import close_cluster_run
 
     tags = {"cohorts_sha256": cohorts_sha256, "truth_sha256": truth_sha256}
-    close_parent("FINISHED", {}, tags, [Path(restored.path) / "report.html"])
+    close_cluster_run(tags, Path(restored.path) / "report.html")

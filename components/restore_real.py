@@ -18,14 +18,15 @@ def restore_real(
 ) -> None:
     """Restores the thinned real scan with the registered model and writes the final report.
 
-    `cohorts` is a folder, or SOURCE@SHA: fetched at that commit.
+    `cohorts` is a folder, or SOURCE@SHA: of that commit the single scans are fetched.
     """
     import json
 
     from scintiflow.cohorts.fetch import cohorts_at
+    from scintiflow.cohorts.selection import UNPAIRED
     from scintiflow.stages.door import run_stage
 
-    real = str(cohorts_at(cohorts, json.loads(params)["cohorts"]))
+    real = str(cohorts_at(cohorts, json.loads(params)["cohorts"], UNPAIRED))
     inputs = {"cohorts": real, "evaluation": evaluation.path, "registration": registration.path}
     numbers = run_stage("restore_real", params, inputs, {"restored": restored.path}, report.path, code_version)
     for name, value in numbers.items():

@@ -13,10 +13,9 @@ from kfp import dsl
 
 from components.ablation_arm import ablation_arm
 from components.ablation_table import ablation_table
-from components.adapt_sam import adapt_sam
 from components.distil_priors import distil_priors
-from components.ingest import ingest
 from components.unadapted_sam import unadapted_sam
+from pipelines.first_steps import first_steps
 from scintiflow.cluster.placement import place
 from scintiflow.stages.code_version import code_version
 
@@ -33,24 +32,16 @@ def ablation(
     distil_priors_params: str,
     evaluate_params: str,
 ) -> dsl.Artifact:
-    ingested = ingest(
-        params=ingest_params, code_version=code_version("ingest"), cohorts=cohorts, cohorts_sha256=cohorts_sha256
+    first = first_steps(
+        cohorts,
+        cohorts_sha256,
+        truth,
+        truth_sha256,
+        ingest_params,
+        adapt_sam_params,
+        distil_priors_params,
     )
-    dataset = ingested.outputs["dataset"]
-
-    adapted = adapt_sam(
-        params=adapt_sam_params,
-        code_version=code_version("adapt_sam"),
-        dataset=dataset,
-        truth=truth,
-        truth_sha256=truth_sha256,
-    )
-    distilled = distil_priors(
-        params=distil_priors_params,
-        code_version=code_version("distil_priors"),
-        dataset=dataset,
-        sam=adapted.outputs["sam"],
-    )
+    dataset = first.ingested.outputs["dataset"]
 
     as_it_comes = unadapted_sam(params=adapt_sam_params, code_version=code_version("unadapted_sam"))
     undistilled = distil_priors(
@@ -65,7 +56,7 @@ def ablation(
             arm=arm,
             code_version=code_version("ablation_arm"),
             dataset=dataset,
-            priors=distilled.outputs["priors"],
+            priors=first.distilled.outputs["priors"],
             unadapted_priors=undistilled.outputs["priors"],
         )
         place(trained)
@@ -74,6 +65,6 @@ def ablation(
         code_version=code_version("ablation_table"),
         scores=dsl.Collected(trained.outputs["scores"]),
     )
-    for task in (ingested, adapted, distilled, as_it_comes, undistilled, table):
+    for task in (as_it_comes, undistilled, table):
         place(task)
     return table.outputs["table"]

@@ -12,9 +12,7 @@
 Each step gets its own section of params.yaml as JSON, so a changed section re-runs its step and what
 follows. Content hashes stand beside paths because Kubeflow's cache does not look into files, and the hash of a
 step's code is an input because the cache does not look into the image either. Where a step runs is the section
-`placement`, which no step gets. With `shards` in its placement distil_priors is preceded by as many tasks, which
-share the patients and leave their priors in the store where it looks; their number is known when the pipeline is
-compiled, so no loop of Kubeflow's is needed.
+`placement`, which no step gets; steps 1 to 3 may be shared by several pods (`first_steps`).
 """
 
 from typing import NamedTuple
@@ -22,20 +20,16 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from components.adapt_sam import adapt_sam
 from components.close_run import close_run
-from components.distil_priors import distil_priors
-from components.distil_priors_share import distil_priors_share
 from components.evaluate import evaluate
 from components.fetch_champion import fetch_champion
-from components.ingest import ingest
 from components.register import register
 from components.restore_real import restore_real
 from components.train_cascade import train_cascade
+from pipelines.first_steps import first_steps
 from scintiflow.cluster.placement import place, place_like
 from scintiflow.params.placement import PlacementParams
 from scintiflow.stages.code_version import code_version
-from scintiflow.stages.graph import TITLES
 
 
 class RetrainOutputs(NamedTuple):
@@ -63,36 +57,20 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
         register_params: str,
         restore_real_params: str,
     ) -> RetrainOutputs:
-        ingested = ingest(
-            params=ingest_params, code_version=code_version("ingest"), cohorts=cohorts, cohorts_sha256=cohorts_sha256
+        first = first_steps(
+            cohorts,
+            cohorts_sha256,
+            truth,
+            truth_sha256,
+            ingest_params,
+            adapt_sam_params,
+            distil_priors_params,
+            placement,
+            experiment,
         )
-        dataset = ingested.outputs["dataset"]
-
-        adapted = adapt_sam(
-            params=adapt_sam_params,
-            code_version=code_version("adapt_sam"),
-            dataset=dataset,
-            truth=truth,
-            truth_sha256=truth_sha256,
-        )
-        sam = adapted.outputs["sam"]
-
-        shards = 1 if placement is None else placement.distil_priors.shards
-        priors_code = code_version("distil_priors")
-        shares = [
-            distil_priors_share(
-                params=distil_priors_params,
-                code_version=priors_code,
-                share=number,
-                shares=shards,
-                dataset=dataset,
-                sam=sam,
-            )
-            for number in range(shards if shards > 1 else 0)
-        ]
-        distilled = distil_priors(params=distil_priors_params, code_version=priors_code, dataset=dataset, sam=sam)
-        distilled.after(*shares)
-        priors = distilled.outputs["priors"]
+        dataset = first.ingested.outputs["dataset"]
+        sam = first.adapted.outputs["sam"]
+        priors = first.distilled.outputs["priors"]
 
         trained = train_cascade(
             params=train_cascade_params, code_version=code_version("train_cascade"), dataset=dataset, priors=priors
@@ -138,12 +116,8 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
             registration=registration,
         )
 
-        tasks = (ingested, adapted, distilled, trained, fetched, evaluated, registered, shown)
-        for task in tasks:
+        for task in (trained, fetched, evaluated, registered, shown):
             place(task, placement, experiment)
-        for number, task in enumerate(shares, start=1):
-            task.set_display_name(f"{TITLES['distil_priors']}, share {number} of {shards}")
-            place_like(task, placement.distil_priors, experiment)
         if placement is not None:  # on this machine the launcher closes the run
             closed = close_run(
                 cohorts_sha256=cohorts_sha256, truth_sha256=truth_sha256, restored=shown.outputs["restored"]

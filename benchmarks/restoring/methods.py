@@ -44,6 +44,9 @@ TRAINED = {
     "unet": Trained("plain U-Net", NO_TEACHER, backbone="unet"),
     "first": Trained("f^IR1 alone, equal steps", NO_TEACHER),
     "first-compute": Trained("f^IR1 alone, compute of the full method", NO_TEACHER, compute_of="full"),
+    "first-views": Trained(
+        "f^IR1 alone, two views, compute of the full method", NO_TEACHER | {"views": 2}, compute_of="full"
+    ),
     "zeroed": Trained("cascade, masks zeroed", zeroed=True),
     "cascade": Trained("cascade (SPI, SKD, SCM)"),
     "full": Trained("full method (cascade, prior head, two views)", WHOLE),

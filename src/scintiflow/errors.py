@@ -1,5 +1,6 @@
 """The one error that users see: where, what is wrong, and how to mend it."""
 
+from functools import partial
 from pathlib import Path
 
 
@@ -15,3 +16,7 @@ class ScintiflowError(Exception):
         self.where = str(where)
         self.remedy = remedy.rstrip(".")
         super().__init__(f"{self.where}: {self.reason}. {self.remedy}.")
+
+    def __reduce__(self) -> tuple:
+        """So that one that a worker process raises arrives here, instead of a broken pool."""
+        return partial(ScintiflowError, where=self.where, remedy=self.remedy), (self.reason,)

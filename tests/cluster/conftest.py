@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from scintiflow.registry.surroundings import EXPERIMENT, GIT_SHA, PIPELINE_RUN, 
 from scintiflow.stages.graph import STAGES
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests" / "cohorts"))  # versioned_project
 
 
 @pytest.fixture(scope="session")

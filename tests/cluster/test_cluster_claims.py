@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from scintiflow.cluster.retraining import ATTEMPTS, Skipped, _no_need
+from scintiflow.cluster.once import ATTEMPTS, Skipped, reason_to_leave
 from scintiflow.registry import claims
 from scintiflow.registry.claims import ALIVE_TAG, Attempt, attempts, claim, keep_alive
 from scintiflow.registry.runs import close_parent, find_parent, open_client, stage_run
@@ -61,11 +61,7 @@ def test_of_two_who_claim_at_once_the_older_stays(monkeypatch):
 @pytest.mark.parametrize(("statuses", "skips"), [([], False), (["FAILED"], False), (["FAILED"] * ATTEMPTS, True)])
 def test_a_scheduler_stops_trying_what_keeps_failing(statuses, skips):
     tried = tuple(Attempt(str(i), f"run-{i}", status, i, 0.0, True) for i, status in enumerate(statuses))
-
-    class NeededPlan:
-        verdict, finished, done = "retrain needed", None, tried
-
-    reason = _no_need(NeededPlan())
+    reason = reason_to_leave(tried)
     assert (reason is not None) is skips
     if skips:
         assert isinstance(reason, Skipped)

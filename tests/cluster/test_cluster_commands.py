@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from versioned_project import write_cohort
 
 from scintiflow.cli import app
 from scintiflow.cohorts.ledger import LEDGER, Ledger
+from scintiflow.cohorts.versions import COHORTS
+from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import write_json
 
@@ -31,6 +34,9 @@ def checkout(tmp_path_factory):
     shutil.copy(ROOT / "params.yaml", folder)
     for command in (["git", "init", "-q"], [DVC, "init", "-q"], [DVC, "add", "-q", "data/cohorts/simulated"]):
         subprocess.run(command, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["add", "."], ["commit", "-qm", "recipe"]):
+        subprocess.run(["git", *who, *command], cwd=folder, check=True)
     return folder
 
 
@@ -89,6 +95,39 @@ def test_a_cohort_that_the_cluster_cannot_fetch_is_refused(typed, server, projec
             typed("submit")
     finally:
         stray.unlink()
+    assert server.requests == []
+
+
+def test_a_recipe_that_no_commit_holds_is_refused_unless_told_otherwise(typed, server, project):
+    recipe = project / "params.yaml"
+    committed = recipe.read_text()
+    recipe.write_text(committed + "# changed\n")
+    try:
+        with pytest.raises(ScintiflowError, match=r"in no commit: params\.yaml"):
+            typed("submit")
+        assert server.requests == []
+        assert "Submitted" in typed("submit", "--allow-dirty")
+    finally:
+        recipe.write_text(committed)
+
+
+def test_a_cohort_that_holds_a_withdrawn_patient_is_not_submitted(typed, server, project):
+    shutil.copytree(project / "data", project / "kept")
+    write_cohort(project, "simulated", {"P-1": 1})
+    record_withdrawal(project / COHORTS, Withdrawal(patient="P-1", by="Data manager", on="2026-11-22"))
+    subprocess.run([DVC, "add", "-q", "data/cohorts/simulated"], cwd=project, check=True)
+    try:
+        with pytest.raises(ScintiflowError, match="holds 1 patients whose data were withdrawn: P-1"):
+            typed("submit")
+    finally:
+        shutil.rmtree(project / "data")
+        (project / "kept").rename(project / "data")
+    assert server.requests == []
+
+
+def test_a_scheduler_needs_the_registry_to_know_what_is_done(typed, server):
+    with pytest.raises(ScintiflowError, match="--if-needed: asks the registry"):
+        typed("submit", "--if-needed")
     assert server.requests == []
 
 

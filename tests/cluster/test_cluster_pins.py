@@ -14,6 +14,8 @@ from scintiflow.cluster.pins import pin_cohorts, pinned_source, pins_sha256
 from scintiflow.cohorts.fetch import cohorts_at
 from scintiflow.cohorts.ledger import LEDGER, Ledger
 from scintiflow.cohorts.versioning import fetch_version
+from scintiflow.cohorts.versions import cohort_version
+from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree, write_json
 
@@ -125,7 +127,17 @@ def test_pods_are_given_a_pushed_commit_that_only_the_cohorts_change(checkout):
     assert pinned_source("u", pins, checkout) == f"u@{first}"  # so Kubeflow's cache still knows the data
     folder = cohorts_at(f"{checkout}@{first}", ["needed"])  # what the steps do with it
     assert (folder / "needed" / "scan.bin").read_text() == "scan of needed"
-    assert [found.name for found in folder.iterdir()] == ["needed"]
+    assert sorted(found.name for found in folder.iterdir()) == ["needed", "needed.dvc"]
+    assert cohort_version(folder.parents[1], "needed").md5 == pins[0].version.removeprefix("dvc:")
+
+    record_withdrawal(checkout / "data" / "cohorts", Withdrawal(patient="P-1", by="Data manager", on="2026-11-22"))
+    with pytest.raises(ScintiflowError, match=r"withdrawn\.json: is not committed"):
+        pinned_source("u", pins, checkout)
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "a withdrawal")
+    run(checkout, "git", "push", "-q", "origin", "HEAD:refs/heads/withdrawn")
+    second = head(checkout)
+    assert pinned_source("u", pins, checkout) == f"u@{second}"  # pods must know who withdrew
 
     pointer = checkout / "data" / "cohorts" / "needed.dvc"
     pointer.write_text(pointer.read_text() + "# changed\n")

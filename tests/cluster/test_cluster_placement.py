@@ -9,7 +9,7 @@ from scintiflow.cluster.compilation import cluster_arguments, compile_retrain
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import Params, changed, load_params
 from scintiflow.params.placement import StepPlacement, amount
-from scintiflow.stages.graph import BY_NAME
+from scintiflow.stages.graph import BY_NAME, TITLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,6 +187,18 @@ def test_steps_may_fetch_from_a_repository(tmp_path, url):
     assert recipe(tmp_path, {"cohorts_from": url}).placement.cohorts_from == url
 
 
+def test_the_documented_placement_gives_the_steps_that_fetch_all_that_they_need(tmp_path):
+    page = (ROOT / "docs" / "how-to" / "cluster.md").read_text()
+    (block,) = [block for block in page.split("```") if "cohorts_from:" in block]
+    values = yaml.safe_load(block)["placement"]
+    placement = recipe(tmp_path, values).placement
+    usual = {item.env for item in [*placement.every_step.settings, *placement.every_step.secrets]}
+    store = {"AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    for stage in ("ingest", "restore_real"):
+        step = placement.step(stage)
+        assert {item.env for item in [*step.settings, *step.secrets]} == usual | store
+
+
 @pytest.mark.parametrize("url", ["https://me:secret@git.example.org/s.git", "ssh://me:secret@git.example.org/s", "s"])
 def test_no_password_gets_into_a_recorded_address(tmp_path, url):
     with pytest.raises(ScintiflowError, match=r"placement\.cohorts_from"):
@@ -209,7 +221,7 @@ def test_no_password_gets_into_a_recorded_address(tmp_path, url):
             "every_step",
             "'A' is given twice",
         ),
-        ({"evaluate": {"shards": 2}}, "placement", "only distil_priors can be done by several pods"),
+        ({"evaluate": {"shards": 2}}, "placement", "only ingest and distil_priors can be done by several pods"),
         ({"train_cascade": {"gpu": 1}}, "placement.train_cascade.gpu", "Did you mean 'gpus'?"),
     ],
 )
@@ -237,20 +249,35 @@ def test_gpus_that_training_would_not_use_are_refused(tmp_path, devices, nodes, 
         compile_retrain(tmp_path / "ir.yaml", params.model_copy(update={"train_cascade": training}))
 
 
-def test_priors_are_shared_by_as_many_pods_as_params_say(tmp_path, production):
-    pipeline, kubernetes = compiled(recipe(tmp_path, {"distil_priors": {"shards": 3}}), tmp_path / "ir.yaml")
+@pytest.mark.parametrize(
+    ("stage", "step", "waits_for"),
+    [("ingest", "ingest", set()), ("distil_priors", "distil-priors", {"ingest", "adapt-sam"})],
+)
+def test_a_step_is_shared_by_as_many_pods_as_params_say(stage, step, waits_for, tmp_path, production):
+    pipeline, kubernetes = compiled(recipe(tmp_path, {stage: {"shards": 3}}), tmp_path / "ir.yaml")
     tasks = pipeline["root"]["dag"]["tasks"]
-    names = [name for name in tasks if name.startswith("distil-priors-share")]
+    names = [name for name in tasks if name.startswith(f"{step}-share")]
     inputs = [tasks[name]["inputs"]["parameters"] for name in names]
     constants = [{key: each[key]["runtimeValue"]["constant"] for key in ("share", "shares")} for each in inputs]
     assert constants == [{"share": number, "shares": 3} for number in range(3)]
-    assert set(tasks["distil-priors"]["dependentTasks"]) == {"ingest", "adapt-sam", *names}
+    titles = [tasks[name]["taskInfo"]["name"] for name in names]
+    assert titles == [f"{TITLES[stage]}, share {number} of 3" for number in (1, 2, 3)]
+    assert set(tasks[step]["dependentTasks"]) == {*waits_for, *names}
+    for name in names:
+        assert set(tasks[name].get("dependentTasks", ())) == waits_for
+        ahead = dict(tasks[name]["inputs"]["parameters"])
+        assert [ahead.pop("share"), ahead.pop("shares")]
+        assert tasks[name]["inputs"] | {"parameters": ahead} == tasks[step]["inputs"], "a share does the step's work"
+        assert tasks[name]["cachingOptions"] == tasks[step]["cachingOptions"]
+        assert tasks[name]["retryPolicy"] == tasks[step]["retryPolicy"]
     assert tasks.keys() - set(names) == production[0]["root"]["dag"]["tasks"].keys()
     for name in names:
         executor = pipeline["components"][tasks[name]["componentRef"]["name"]]["executorLabel"]
         place = kubernetes[executor]
-        assert place["tolerations"] == kubernetes["exec-distil-priors"]["tolerations"]
-        assert place["pvcMount"] == kubernetes["exec-distil-priors"]["pvcMount"]
+        assert place == kubernetes[f"exec-{step}"]
+        container = dict(pipeline["deploymentSpec"]["executors"][executor]["container"])
+        own = pipeline["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+        assert (container["resources"], container["image"]) == (own["resources"], own["image"])
 
 
 def test_quantities_are_compared_by_what_they_mean():

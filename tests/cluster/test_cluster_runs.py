@@ -1,6 +1,7 @@
 """Runs and schedules against an API server that checks every field against the OpenAPI."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import kfp_server_api
 import pytest
@@ -9,14 +10,21 @@ from kfp.client.client import _extract_pipeline_yaml
 from kfp_api_server import BEGIN
 from kfp_server_api import PipelineTaskDetailChildTask as Child
 from kfp_server_api import V2beta1PipelineTaskDetail as Task
+from mlflow import MlflowClient
 
-from scintiflow.cluster import remote_runs
+from scintiflow.cluster import abandoned, remote_runs
+from scintiflow.cluster.compilation import compile_retrain
 from scintiflow.cluster.remote_runs import find_experiment, newest_run, pipeline_document, state_of, submit
 from scintiflow.cluster.run_table import duration, status_lines
 from scintiflow.cluster.schedules import checked_cron, schedule, unschedule
 from scintiflow.cluster.watching import looks
 from scintiflow.errors import ScintiflowError
+from scintiflow.params import load_params
+from scintiflow.registry.runs import open_client, stage_run
+from scintiflow.registry.surroundings import PIPELINE_RUN
 from scintiflow.stages.graph import BY_NAME
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -144,6 +152,85 @@ def test_the_table_reads_like_the_one_on_a_laptop(connection, half_way):
     assert lines[-1] == "https://kubeflow.example/run"
 
 
+@pytest.fixture
+def shared_package(tmp_path):
+    """Production's pipeline with three shards of ingest and two of distil_priors."""
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump({"placement": {"ingest": {"shards": 3}, "distil_priors": {"shards": 2}}}))
+    compile_retrain(tmp_path / "shared.yaml", load_params(ROOT / "params.yaml", overlay))
+    return tmp_path / "shared.yaml"
+
+
+@pytest.fixture
+def shared(server, connection, experiment, arguments, shared_package):
+    """Starts a run of it that the server tells of as asked for."""
+    run = submit(connection, shared_package, arguments, experiment, "retrain-shared").run_id
+
+    def told(*tasks: Task) -> str:
+        server.runs[run]["run_details"] = kfp_server_api.V2beta1RunDetails(task_details=list(tasks))
+        server.runs[run]["state"] = "RUNNING"
+        return run
+
+    return told
+
+
+def table(connection, run: str, now: float) -> list[str]:
+    return list(status_lines(state_of(connection, run), "https://kubeflow.example/run", minutes(now)))
+
+
+FIRST_SHARES = (
+    task(11, "ingest-share", "SUCCEEDED", 1, 9, children=(12,)),
+    task(12, "executor", "SUCCEEDED", 1, 9),
+    task(21, "ingest-share-3", "SUCCEEDED", 1, 11, children=(22,)),
+    task(22, "executor", "SKIPPED", 11, 11),
+)
+
+
+def test_pods_that_share_a_stage_are_one_line_before_it(connection, shared):
+    under_way = (task(31, "ingest-share-2", "RUNNING", 2, children=(32,)), task(32, "executor", "RUNNING", 2))
+    run = shared(*FIRST_SHARES, *under_way)
+    lines = table(connection, run, now=21)
+    assert lines[1].startswith("  > Ingest cohorts, shared")
+    assert "2 of 3 shards" in lines[1]
+    assert "20 min 00 s  2026-11-20 02:01" in lines[1]
+    assert lines[2].strip() == "· Ingest cohorts                  waiting"
+    (priors,) = [line for line in lines if "priors, shared" in line]
+    assert priors.strip() == "· Distil semantic priors, shared  0 of 2 shards"
+    assert sum(", shared" in line for line in lines) == 2, "nobody wants a line for each of fifty pods"
+
+
+def test_shards_that_are_done_have_ended_and_one_that_failed_says_why(connection, shared):
+    last = task(31, "Ingest cohorts, share 2 of 3", "SUCCEEDED", 2, 33, children=(32,))
+    lines = table(connection, shared(*FIRST_SHARES, last, task(32, "executor", "SUCCEEDED", 2, 33)), now=90)
+    assert lines[1].startswith("  + Ingest cohorts, shared")
+    assert "3 of 3 shards " in lines[1]
+    assert "32 min 00 s" in lines[1]
+    failed = task(31, "ingest-share-2", "FAILED", 2, 5, children=(32,), error="OOMKilled")
+    lines = table(connection, shared(*FIRST_SHARES, failed, task(32, "executor", "FAILED", 2, 5)), now=90)
+    assert lines[1].startswith("  x Ingest cohorts, shared")
+    assert lines[2] == "      OOMKilled"
+
+
+def test_the_log_of_a_shard_that_failed_is_shown(server, connection, shared):
+    failed = task(31, "ingest-share-2", "FAILED", 2, 5, children=(32,), error="OOMKilled")
+    run = shared(*FIRST_SHARES, failed, task(32, "executor", "FAILED", 2, 5))
+    server.logs = {"retrain-x7-system-container-32": "registering and packing pairs 40/400\n"}
+    said = {pod[-2:]: (spec.name, text) for spec, pod, text in remote_runs.logs(connection, run)}
+    assert said["32"] == ("ingest", "registering and packing pairs 40/400\n")
+
+
+def test_watching_shows_each_shard_that_ends(server, connection, shared):
+    run = shared(*FIRST_SHARES[:2])
+    seen = []
+    for _, lines in looks(connection, run, seconds_between=0.0):
+        seen.append(lines[1])
+        if len(seen) == 1:
+            shared(*FIRST_SHARES)
+        else:
+            server.runs[run] |= {"state": "SUCCEEDED", "finished_at": minutes(120)}
+    assert ["1 of 3" in seen[0], "2 of 3" in seen[1]] == [True, True]
+
+
 def test_watching_ends_with_the_run_and_shows_only_what_changed(server, connection, half_way):
     seen = []
     for state, lines in looks(connection, half_way, seconds_between=0.0):
@@ -201,6 +288,52 @@ def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
+# --- what a killed pod leaves in MLflow -------------------------------------------------------------------
+
+
+@pytest.fixture
+def left_running(run, monkeypatch):
+    """MLflow after a pod was killed in its stage: the parent run and that stage are open, an earlier stage is not."""
+    monkeypatch.setenv(PIPELINE_RUN, run)
+    with stage_run("ingest", {}, {}):
+        pass
+    with monkeypatch.context() as killed:
+        killed.setattr(MlflowClient, "set_terminated", lambda *_, **__: None)  # nobody is left to say it
+        with stage_run("train_cascade", {}, {}):
+            pass
+    return run
+
+
+def in_mlflow() -> dict[str, str]:
+    client = open_client()
+    found = client.search_runs([client.get_experiment_by_name("test").experiment_id])
+    return {each.info.run_name: each.info.status for each in found}
+
+
+@pytest.mark.parametrize(("ended", "status"), [("FAILED", "FAILED"), ("CANCELED", "KILLED")])
+def test_asking_for_a_run_that_ended_hard_ends_it_in_mlflow(
+    server, connection, left_running, monkeypatch, ended, status
+):
+    monkeypatch.setattr(abandoned, "knows_registry", lambda: True)
+    before = in_mlflow()
+    assert before == {left_running: "RUNNING", "ingest": "FINISHED", "train_cascade": "RUNNING"}
+    server.runs[left_running]["state"] = "RUNNING"
+    list(looks(connection, left_running, None))
+    assert in_mlflow() == before, "it may still end by itself"
+    server.runs[left_running] |= {"state": ended, "finished_at": minutes(9)}
+    ((_, lines),) = looks(connection, left_running, None)
+    assert lines[-1].endswith(f"it is {status} now")
+    assert in_mlflow() == {left_running: status, "ingest": "FINISHED", "train_cascade": status}
+    ((_, lines),) = looks(connection, left_running, None)
+    assert "MLflow" not in lines[-1]
+
+
+def test_where_mlflow_is_not_known_it_is_said_that_nobody_looked(server, connection, run, monkeypatch):
+    server.runs[run] |= {"state": "FAILED", "finished_at": minutes(9)}
+    ((_, lines),) = looks(connection, run, None)
+    assert "set MLFLOW_TRACKING_URI" in lines[-1]
+
+
 # --- cancel ------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +367,13 @@ def test_a_schedule_reads_cohorts_and_champion_anew_and_keeps_the_cache_of_the_r
     assert tasks.pop("ingest")["cachingOptions"] == tasks.pop("fetch-champion")["cachingOptions"] == {}
     compiled = next(yaml.safe_load_all(package.read_text()))["root"]["dag"]["tasks"]
     assert tasks == {name: compiled[name] for name in tasks}
+
+
+def test_a_schedule_shares_the_cohorts_of_the_day_too(server, connection, shared_package, arguments, experiment):
+    kept = server.schedules[schedule(connection, shared_package, arguments, experiment, "r", "0 2 * * 6").schedule_id]
+    tasks = kept["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"]
+    fresh = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
+    assert fresh == {"ingest", "ingest-share", "ingest-share-2", "ingest-share-3", "fetch-champion", "close-run"}
 
 
 def test_the_same_schedule_twice_stays_one(server, on_time):

@@ -15,11 +15,11 @@ from filelock import FileLock
 from pydicom.data import get_testdata_file
 
 from scintiflow.cohorts import add as add_module
-from scintiflow.cohorts import intake, workers
+from scintiflow.cohorts import intake, storing, workers
 from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.intake import Earlier, Job, take_in
 from scintiflow.cohorts.ledger import Entry, Ledger
-from scintiflow.cohorts.report import MEANINGS, render_report
+from scintiflow.cohorts.report import MEANINGS, render_pages
 from scintiflow.cohorts.wording import path_lines, report_lines
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.reading import read_scan
@@ -196,10 +196,13 @@ def test_a_later_delivery_finds_its_partner_and_moves_nothing(tmp_path):
 def test_an_interrupted_run_is_completed_by_the_next(export, tmp_path, monkeypatch):
     whole = sha256_tree(add(export, tmp_path / "reference").folder)
 
-    def full_disk(*arguments):
-        raise OSError(28, "No space left on device")
+    def full_disk(path, text):
+        if path.name == "cohort.json":
+            raise OSError(28, "No space left on device")
+        write(path, text)
 
-    monkeypatch.setattr("scintiflow.cohorts.storing.write_json", full_disk)
+    write = storing._write
+    monkeypatch.setattr(storing, "_write", full_disk)
     with pytest.raises(ScintiflowError, match="No space"):
         add(export, tmp_path / "cohorts")
     monkeypatch.undo()
@@ -341,12 +344,12 @@ def test_the_page_leads_from_a_reason_to_its_files_and_says_how_to_find_them(exp
 def test_the_page_is_inert_and_self_contained(export, tmp_path):
     report = add(export, tmp_path / "cohorts")
     page = (report.folder / "cohort.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/jpeg;base64,") == 4
     assert "http" not in page.replace("http-equiv", "")
     evil = "<script>alert(1)</script>=cmd|' /C calc'!A0"
     entry = Entry(sha256="0" * 64, outcome="quarantined", code="CORRUPT", detail=evil)
     ledger = Ledger(name=evil, key_fingerprint="k", key_is_public=True, protocol={}, entries=(entry,))
     ledger = Ledger(**{**vars(ledger), "protocol": PROTOCOL.model_dump()})
-    rendered = render_report(report.folder, ledger)
+    ((_, rendered),) = render_pages(ledger, {})
     assert "<script" not in rendered
     assert "protect nobody" in rendered

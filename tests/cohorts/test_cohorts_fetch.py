@@ -3,18 +3,23 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from s3_server import line_to, new_bucket, s3_server, surroundings
 from versioned_project import commit_cohort, git, make_project, write_cohort
 
-from scintiflow.cohorts.fetch import cohorts_at, fetch_cohort
-from scintiflow.cohorts.ledger import read_ledger
+from scintiflow.cohorts.fetch import cohorts_at, fetch_cohort, patients_at
+from scintiflow.cohorts.ledger import LEDGER, read_ledger
+from scintiflow.cohorts.selection import UNPAIRED, Selection
+from scintiflow.cohorts.versions import COHORTS
+from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import sha256_file, sha256_tree
+from scintiflow.files import sha256_file, sha256_tree, write_json
 
 LARGE = 200_000
+SECOND_STUDY = f"S-{1:016x}"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,7 @@ def test_a_second_fetch_transfers_nothing_and_another_version_is_refused(project
 
 def test_only_the_patients_that_are_needed(project, tmp_path):
     source, pinned, _ = project
-    done = fetch_cohort(str(source), pinned, "first", tmp_path, {"P-1", "P-4"})
+    done = fetch_cohort(str(source), pinned, "first", tmp_path, Selection(patients=frozenset({"P-1", "P-4"})))
     record = read_ledger(done.folder)
     assert {entry.summary.patient for entry in record.entries} == {"P-1", "P-4"}
     assert (record.pairs, done.fetched) == (2, 4)
@@ -71,16 +76,136 @@ def test_only_the_patients_that_are_needed(project, tmp_path):
     assert {entry.path: entry.object_sha256 for entry in record.entries} == {
         name: sha256_file(path) for name, path in objects.items()
     }
-    assert fetch_cohort(str(source), pinned, "first", tmp_path, {"P-4", "P-1"}).fetched == 0
+    assert fetch_cohort(str(source), pinned, "first", tmp_path, Selection(patients=frozenset({"P-4", "P-1"}))) == (
+        replace(done, fetched=0)
+    )
     with pytest.raises(ScintiflowError, match="holds something else"):
-        fetch_cohort(str(source), pinned, "first", tmp_path, {"P-4"})
+        fetch_cohort(str(source), pinned, "first", tmp_path, Selection(patients=frozenset({"P-4"})))
+
+
+def test_only_the_studies_that_are_needed(tmp_path):
+    project = make_project(tmp_path / "project")
+    write_cohort(project, "first", {"P-1": [1, 2], "P-2": 1})
+    commit_cohort(project, "first", "First")
+    done = fetch_cohort(str(project), "HEAD", "first", tmp_path / "pod", Selection(studies=frozenset({SECOND_STUDY})))
+    assert (done.patients, done.fetched) == (1, 2)
+    assert {path.parent.name for path in done.folder.rglob("*.dcm")} == {SECOND_STUDY}
+    with pytest.raises(ScintiflowError, match="holds no scan of S-unknown"):
+        fetch_cohort(str(project), "HEAD", "first", tmp_path / "no", Selection(studies=frozenset({"S-unknown"})))
+
+
+@pytest.fixture
+def withdrawn(tmp_path):
+    """A project whose newest commit withdraws P-2, while its cohort still holds the patient: a merged branch."""
+    project = make_project(tmp_path / "project")
+    write_cohort(project, "first", {f"P-{number}": number for number in range(4)})
+    commit_cohort(project, "first", "First")
+    record_withdrawal(project / COHORTS, Withdrawal(patient="P-2", by="Data manager", on="2026-11-22"))
+    git(project, "add", "data/cohorts/withdrawn.json")
+    git(project, "commit", "--quiet", "--message", "Withdrawn")
+    return project
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_scans_of_a_withdrawn_patient_are_not_fetched(withdrawn, tmp_path, scheme):
+    pinned, source = git(withdrawn, "rev-parse", "HEAD"), f"{scheme}{withdrawn}"
+    done = fetch_cohort(source, pinned, "first", tmp_path / "pod")
+    assert (done.patients, done.fetched, done.left_out) == (3, 6, 1)
+    texts = [path.read_bytes() for path in done.folder.rglob("*") if path.is_file()]
+    assert not any(b"P-2" in text for text in texts), "neither scans nor record nor page name the patient"
+    assert not any("P-2" in path.as_posix() for path in done.folder.rglob("*"))
+    codes = [entry.code for entry in read_ledger(done.folder).entries if not entry.is_kept]
+    assert codes == ["WITHDRAWN", "WITHDRAWN"]
+    assert patients_at(f"{source}@{pinned}", ["first"]) == {"P-0", "P-1", "P-3"}
+    with pytest.raises(ScintiflowError, match="P-2 withdrew consent"):
+        fetch_cohort(source, pinned, "first", tmp_path / "no", Selection(patients=frozenset({"P-2"})))
+
+
+def test_a_checkout_that_knows_of_a_withdrawal_does_not_fetch_from_before_it(withdrawn, tmp_path):
+    before = git(withdrawn, "rev-parse", "HEAD~1")
+    assert fetch_cohort(str(withdrawn), before, "first", tmp_path / "pod").left_out == 1
+
+
+def test_shares_of_the_patients_make_up_the_cohorts(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    project = make_project(tmp_path / "project")
+    write_cohort(project, "first", {"P-1": 1, "P-2": 2, "P-3": 3})
+    write_cohort(project, "second", {"P-3": [4], "P-4": 5})
+    commit_cohort(project, "first", "First")
+    where = f"{project}@{commit_cohort(project, 'second', 'Second')}"
+    names = ["first", "second"]
+    patients = sorted(patients_at(where, names))
+    assert patients == sorted(patients_at(str(project / COHORTS), names)) == ["P-1", "P-2", "P-3", "P-4"]
+    shares = [cohorts_at(where, names, Selection(patients=frozenset(patients[part::2]))) for part in range(2)]
+    for name in names:
+        whole = read_ledger(project / COHORTS / name)
+        parts = [read_ledger(share / name) for share in shares]
+        assert sorted(entry.sha256 for part in parts for entry in part.entries) == [e.sha256 for e in whole.entries]
+        objects = [path.relative_to(share / name) for share in shares for path in (share / name).rglob("*.dcm")]
+        assert sorted(map(str, objects)) == sorted(str(entry.path) for entry in whole.entries)
+
+
+def test_a_stage_that_restores_single_scans_fetches_no_pairs(tmp_path):
+    project = make_project(tmp_path / "project")
+    folder = write_cohort(project, "first", {"P-1": 1, "P-2": 2})
+    record = read_ledger(folder)
+    waiting = replace(record.entries[0], outcome="unpaired", code="NO_RAPID")
+    write_json(folder / LEDGER, replace(record, entries=(waiting, *record.entries[1:])).to_json())
+    where = f"{project}@{commit_cohort(project, 'first', 'First')}"
+    fetched = cohorts_at(where, ["first"], UNPAIRED)
+    assert [path.relative_to(fetched / "first").as_posix() for path in fetched.rglob("*.dcm")] == [waiting.path]
+
+
+def test_what_is_there_already_is_not_transferred_again(tmp_path):
+    """The store loses every object but the new ones: an update of a fetched cohort needs no more."""
+    source = make_project(tmp_path / "project")
+    write_cohort(source, "first", {"P-1": 1, "P-2": 2})
+    commit_cohort(source, "first", "First")
+    fetch_cohort(str(source), "HEAD", "first", tmp_path / "old")
+    write_cohort(source, "first", {"P-1": 1, "P-2": 7, "P-3": 3})
+    commit_cohort(source, "first", "More")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(source), str(clone))
+    known = next((source / COHORTS / "first" / "P-1").rglob("N-rapid.dcm"))
+    digest = hashlib.md5(known.read_bytes()).hexdigest()
+    (tmp_path / "project-remote/files/md5" / digest[:2] / digest[2:]).unlink()
+    done = fetch_cohort(str(clone), "HEAD", "first", tmp_path / "new", present=tmp_path / "old")
+    assert sha256_tree(done.folder) == sha256_tree(source / COHORTS / "first")
+    assert (done.files, done.found) == (8, 3), "two scans and the page, which says nothing new; not the record"
+    shared = [path for path in done.folder.rglob("*.dcm") if path.stat().st_nlink == 2]
+    assert len(shared) == 2, "unchanged scans take no room twice"
+
+
+def test_what_is_there_but_altered_is_fetched(project, tmp_path):
+    source, pinned, delivered = project
+    fetch_cohort(str(source), pinned, "first", tmp_path / "old")
+    altered = sorted((tmp_path / "old/first").rglob("*.dcm"))[0]
+    altered.chmod(0o644)
+    altered.write_bytes(b"altered")
+    done = fetch_cohort(str(source), pinned, "first", tmp_path / "new", present=tmp_path / "old")
+    assert (done.fetched, done.found) == (1, 13)
+    assert sha256_tree(done.folder) == delivered
+
+
+def test_a_delivery_of_pictures_is_fetched_whole_and_cannot_be_chosen_from(tmp_path):
+    project = make_project(tmp_path / "project")
+    for half in ("low", "high"):
+        (project / COHORTS / "pictures" / half).mkdir(parents=True)
+        (project / COHORTS / "pictures" / half / "p1_1.png").write_bytes(half.encode())
+    where = f"{project}@{commit_cohort(project, 'pictures', 'Pictures')}"
+    for wanted in (Selection(), UNPAIRED):
+        assert sha256_tree(cohorts_at(where, ["pictures"], wanted) / "pictures") == sha256_tree(
+            project / COHORTS / "pictures"
+        )
+    with pytest.raises(ScintiflowError, match=r"has no cohort\.json"):
+        cohorts_at(where, ["pictures"], Selection(patients=frozenset({"P-1"})))
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ({"name": "second"}, "there is no cohort 'second'"),
-        ({"patients": {"P-later"}}, "holds no scan of P-later"),
+        ({"wanted": Selection(patients=frozenset({"P-later"}))}, "holds no scan of P-later"),
         ({"revision": "0" * 40}, "cannot be listed"),
         ({"revision": "main", "source": "https://git.example.org/project"}, "is not the full SHA of a commit"),
     ],

@@ -18,7 +18,7 @@ import yaml
 
 sys.path.append(str(Path(__file__).parents[1] / "registry"))
 
-from container_runs import EXPERIMENT, ROOT, RUN, Image, Retrained
+from container_runs import EXPERIMENT, ROOT, RUN, SHARDS, Image, Retrained
 from docker_daemon import BASE, docker, docker_daemon, make_base_image
 from mlflow_server import mlflow_server
 
@@ -26,6 +26,7 @@ TINY = ROOT / "tests" / "e2e" / "tiny.yaml"
 BYTES_NEEDED = 25e9
 # Values that a cluster takes from ConfigMaps, Secrets and claims; here the containers are given them directly.
 NOTHING_OF_A_CLUSTER = {"settings": [], "secrets": [], "volumes": []}
+PLACEMENT = {"every_step": NOTHING_OF_A_CLUSTER, "ingest": {"shards": SHARDS}, "distil_priors": {"shards": SHARDS}}
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +78,9 @@ def _retrain(image: Image, folder: Path) -> Iterator[Retrained]:
     project = _project(folder / "project")
     overlay = project / "profiles" / "tiny.yaml"
     _scintiflow(project, "sample-cohorts", "--profile", "tiny")
-    values = yaml.safe_load(overlay.read_text()) | {"placement": {"every_step": NOTHING_OF_A_CLUSTER}}
+    values = yaml.safe_load(overlay.read_text()) | {"placement": PLACEMENT}
     overlay.write_text(yaml.safe_dump(values))
-    for name in ("pipeline", "cache"):
+    for name in ("pipeline", "cache", "checkpoints"):
         (folder / name).mkdir()
         (folder / name).chmod(0o777)
 
@@ -94,8 +95,9 @@ def _retrain(image: Image, folder: Path) -> Iterator[Retrained]:
             "overlay": str(overlay),
             "pipeline_root": str(folder / "pipeline"),
             "cache_root": str(folder / "cache"),
+            "checkpoints": str(folder / "checkpoints"),
             "experiment": EXPERIMENT,
-            "environment": surroundings | {"OMP_NUM_THREADS": "1"},
+            "environment": surroundings | {"OMP_NUM_THREADS": "1", "SCINTIFLOW_CHECKPOINTS": "/checkpoints"},
             "result": str(folder / "result.json"),
         }
         (folder / "request.json").write_text(json.dumps(request))
@@ -109,7 +111,8 @@ def _retrain(image: Image, folder: Path) -> Iterator[Retrained]:
         log = done.stdout + done.stderr
         assert done.returncode == 0, log[-8000:]
         outputs = json.loads((folder / "result.json").read_text())
-        yield Retrained(address, {name: Path(path) for name, path in outputs.items()}, log)
+        made = {name: Path(path) for name, path in outputs.items()}
+        yield Retrained(address, made, folder / "pipeline", folder / "checkpoints", log)
 
 
 def _project(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from docker_daemon import docker
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = "containers"
 RUN = "retrain-in-containers"
+SHARDS = 2  # of ingest and of distil_priors
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Retrained:
-    """A finished retrain: the address of its MLflow, its outputs on this machine, what was printed."""
+    """A finished retrain: the address of its MLflow, its outputs on this machine, what was printed.
+
+    `tasks` holds the folder of the run with one of each task; `volume` is what all containers had mounted.
+    """
 
     mlflow: str
     outputs: dict[str, Path]
+    tasks: Path
+    volume: Path
     log: str

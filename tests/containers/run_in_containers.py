@@ -1,8 +1,8 @@
 """The cluster's pipeline through kfp.local, each step in its own container: `python run_in_containers.py REQUEST`.
 
 kfp.local changes the process it runs in, so it gets one. REQUEST is JSON: `project` (a folder, whose data
-is mounted at /data), `overlay` (a profile), `pipeline_root`, `cache_root`, `experiment`, `environment`, `result` (a
-file to write).
+is mounted at /data), `overlay` (a profile), `pipeline_root`, `cache_root`, `checkpoints` (mounted at /checkpoints),
+`experiment`, `environment`, `result` (a file to write).
 """
 
 import json
@@ -34,7 +34,10 @@ def main(request: Path) -> None:
             shm_size="1g",
             network_mode="host",
             environment=wanted["environment"],
-            mounts=[docker.types.Mount("/data", str(project / "data"), type="bind", read_only=True)],
+            mounts=[
+                docker.types.Mount("/data", str(project / "data"), type="bind", read_only=True),
+                docker.types.Mount("/checkpoints", wanted["checkpoints"], type="bind"),
+            ],
         ),
         pipeline_root=wanted["pipeline_root"],
         cache_root=wanted["cache_root"],

@@ -1,11 +1,12 @@
 """The whole retrain as a cluster runs it, a container for each step, from cohorts to a registered model."""
 
+import json
 from pathlib import Path
 
 import mlflow
 import pydicom
 import pytest
-from container_runs import EXPERIMENT, RUN
+from container_runs import EXPERIMENT, RUN, SHARDS
 from mlflow import MlflowClient
 
 from scintiflow.stages.graph import BY_NAME
@@ -53,6 +54,20 @@ def test_the_real_scan_came_out_as_derived_dicom(retrained):
     dataset = pydicom.dcmread(written)
     assert dataset.ImageType[0] == "DERIVED"
     assert (dataset.Rows, dataset.Columns) == (1024, 256)
+
+
+@pytest.mark.parametrize(("stage", "done"), [("ingest", "pairs_prepared"), ("distil_priors", "studies_computed")])
+def test_containers_shared_the_patients_and_the_step_found_what_they_did(retrained, stage, done):
+    step = stage.replace("_", "-")
+    (run,) = retrained.tasks.iterdir()
+    shares = [json.loads(path.read_text())[done] for path in run.glob(f"{step}-share*/report")]
+    assert len(shares) == SHARDS
+    pairs = json.loads((run / "ingest" / "report").read_text())["pairs"]
+    assert sum(shares) == pairs > 0
+    if stage == "distil_priors":
+        assert json.loads((run / step / "report").read_text())["studies_taken_over"] == pairs
+    else:
+        assert not [path for path in (retrained.volume / "pairs").rglob("*") if path.is_file()]
 
 
 def test_the_image_did_the_work_as_its_own_user(retrained):

@@ -16,6 +16,7 @@ from pydicom.sequence import Sequence
 from scintiflow.dicom import deidentification
 from scintiflow.dicom.allowlist import ALLOWED, Words, pruned
 from scintiflow.dicom.deidentification import age_string, deidentified
+from scintiflow.dicom.encoding import EncodedFile
 from scintiflow.dicom.identity import IdentityKey, load_key
 from scintiflow.dicom.opening import Opened, open_object
 from scintiflow.dicom.reading import read_scan, scan_of
@@ -84,13 +85,13 @@ def as_bytes(dataset: Dataset) -> bytes:
     return target.getvalue()
 
 
-def by_pydicom(values: dict, meta: dict) -> bytes:
+def by_pydicom(values: dict, meta: dict) -> EncodedFile:
     dataset = as_dataset(values)
     dataset.file_meta = FileMetaDataset(as_dataset(meta))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset["PixelData"].VR = "OW"
-        return object_bytes(dataset)
+        return EncodedFile(object_bytes(dataset), memoryview(b""))
 
 
 def test_no_planted_identifier_survives(tmp_path, capfd, caplog):

@@ -85,6 +85,9 @@ def test_the_report_says_that_these_are_pictures(finished):
     project, _ = finished
     page = (project / "build" / "restored" / "report.html").read_text()
     assert "these are pictures" in page
+    assert "Poor picture" in page
+    said_of_scans = ("standard scan", "rapid scan", "counts per pixel", "Simulated children", "Age, view")
+    assert [words for words in said_of_scans if words in page] == []
     assert "data:image/png;base64" in page
 
 

@@ -1,5 +1,7 @@
 """Distances between sets: against scipy, against definitions written out, against themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import linalg
@@ -9,6 +11,7 @@ from scintiflow.evaluation.cases import load_case
 from scintiflow.evaluation.distributions import (
     Moments,
     cubic_kernel,
+    features_of,
     fid,
     frechet,
     kid,
@@ -16,6 +19,7 @@ from scintiflow.evaluation.distributions import (
     renoised,
     sam_frechet,
     weighted_discrepancy,
+    whole_set,
 )
 from scintiflow.evaluation.perceptual import Perceptual
 from scintiflow.evaluation.sam_features import SamEncoder
@@ -83,6 +87,26 @@ def test_moments_add_up(params):
     assert same["value"] == pytest.approx(0, abs=1e-9)
     other = {name: Moments.of(np.random.default_rng(4).normal(1, 1, (15, 4))) for name in parts}
     assert sam_frechet(other, parts, params)["value"] > 1
+
+
+def test_a_prior_that_found_no_body_leaves_no_number_and_breaks_nothing(cohort, params):
+    """As of a SAM that has hardly been trained, on real children, whose regions come from it."""
+    case = load_case(cohort.dataset, next(cohort.dataset.rows("test")), cohort.truth, None)
+    bodiless = replace(case, body=np.zeros_like(case.body))
+    architecture = SamArchitecture(size="small", image_size=64, checkpoint="", checkpoint_sha256="")
+    perceptual = Perceptual(NotAvailable("x"), NotAvailable("y"), SamEncoder(build_sam(architecture)[0], 40.0, "r"))
+    estimates = {"identity": case.pair.rapid}
+    found = features_of(bodiless, estimates, perceptual, params, with_sam=True)
+    sam = whole_set(found, {"fid": "y", "kid": "y"}, params)["sam_frechet"]
+    assert (sam["available"], sam["patients"], sam["methods"]) == (False, 0, {})
+    assert "body" in sam["reason"]
+    found.add(features_of(case, estimates, perceptual, params, with_sam=True))
+    assert whole_set(found, {}, params)["sam_frechet"]["patients"] == 1
+
+
+def test_one_token_makes_no_distribution(params):
+    single = {"x": Moments.of(np.ones((1, 4)))}
+    assert sam_frechet(single, single, params) == {"value": None, "low": None, "high": None}
 
 
 def test_new_noise_about_the_same_mean(cohort, real_cohort, params):

@@ -18,6 +18,7 @@ import scintiflow.stages.evaluate as stage
 from scintiflow.evaluation.baselines import Gaussian
 from scintiflow.evaluation.charts import nice_ticks
 from scintiflow.evaluation.report import content_of_evaluation, pictures_of, render_report
+from scintiflow.evaluation.report_fidelity import lesions_by_strength
 from scintiflow.files import sha256_file, write_json
 from scintiflow.tracking import SilentTracker
 
@@ -271,6 +272,9 @@ def test_the_page_answers_a_physicist(evaluated):
     listed = text.split("Every known lesion", 1)[1].split("</table>", 1)[0]
     assert listed.count("<tr><td>") == (lesions["method"] == "restored").sum()
     assert f">{worst['recovery']:.2f}" in listed.split("<tr><td>", 2)[1]  # the worst one stands first
+    groups = text.split("Faint, clear and strong lesions", 1)[1].split("</table>", 1)[0]
+    counted = [int(row.split("</td><td>")[1].split("<")[0]) for row in groups.split("<tr><td>")[1:]]
+    assert sum(counted) == (lesions["method"] == "restored").sum()
     for heading in (
         "Worst patients",
         "Consistency with the measured counts",
@@ -287,3 +291,18 @@ def test_the_page_answers_a_physicist(evaluated):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["about"]["not_available"].keys() >= {"lpips", "fid", "kid", "sam_frechet", "unet"}
     assert summary["thresholds"] == {"missed_below": 0.5, "invented_above": 0.3, "unsupported_beyond": 4.0}
+
+
+def test_lesions_are_grouped_by_their_true_contrast():
+    lesions = pd.DataFrame(
+        [("restored", 0.2, 0.3, True), ("restored", 0.49, 0.9, False), ("restored", 1.0, 0.98, False),
+         ("bm3d", 0.2, 0.1, True), ("bm3d", 0.49, 0.3, True), ("bm3d", 1.0, 0.8, False)],
+        columns=["method", "true_contrast", "recovery", "missed"],
+    )  # fmt: skip
+    found = lesions_by_strength(lesions)
+    assert found["methods"] == ["restored", "bm3d"]
+    assert found["rows"] == [
+        ("0 to 50", 2, [("0.60", 1), ("0.20", 2)]),
+        ("over 100", 1, [("0.98", 0), ("0.80", 0)]),
+    ]
+    assert lesions_by_strength(lesions[:0]) == {"methods": [], "rows": []}

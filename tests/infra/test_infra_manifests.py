@@ -123,6 +123,25 @@ def test_no_secret_is_written_down(objects):
                     assert "secretKeyRef" in variable["valueFrom"], f"{pod.owner}: {variable['name']}"
 
 
+def test_who_has_a_key_of_the_object_store_knows_where_it_is(objects):
+    """Else it would ask AWS. The DVC remote names the bucket alone."""
+    keyed = [
+        (pod.owner, container)
+        for pod in pods(objects)
+        for container in pod.containers
+        if "AWS_ACCESS_KEY_ID" in _variables(container) or "cohorts-remote" in str(container.get("envFrom"))
+    ]
+    assert {"Job/pull-cohorts", "CronJob/watch-branch", "Deployment/mlflow"} <= {owner for owner, _ in keyed}
+    for owner, container in keyed:
+        told = _variables(container)
+        assert "AWS_DEFAULT_REGION" in told, owner
+        assert {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"} & told, owner
+
+
+def _variables(container: dict) -> set[str]:
+    return {variable["name"] for variable in container.get("env", [])}
+
+
 def test_what_the_steps_of_a_pipeline_take_is_there(objects):
     """`placement` of params.yaml and the manifests are two halves of one thing."""
     placement = load_params(ROOT / "params.yaml").placement

@@ -3,6 +3,8 @@
 import os
 import time
 
+from scintiflow.errors import ScintiflowError
+
 
 def slow_first(number: int) -> int:
     time.sleep(0.2 if number == 0 else 0.0)
@@ -12,4 +14,10 @@ def slow_first(number: int) -> int:
 def die_at_three(number: int) -> int:
     if number == 3:
         os._exit(1)
+    return number
+
+
+def refuse_three(number: int) -> int:
+    if number == 3:
+        raise ScintiflowError("is damaged", where=f"{number}.dcm", remedy="Send it again")
     return number

@@ -41,6 +41,17 @@ def test_profile_changes_only_what_it_names(tmp_path):
     assert changed.ingest.sha256() == base.ingest.sha256()
 
 
+def test_who_trains_does_not_change_what_is_trained():
+    """Interrupted training is found again by `work_sha256`, so that fewer GPUs can go on."""
+    training = load_params(BASE).train_cascade
+    for other in ({"devices": 4}, {"nodes": 2, "devices": 2}):
+        moved = training.model_copy(update=other)
+        assert moved.work_sha256() == training.work_sha256()
+        assert moved.sha256() != training.sha256()
+    slower = training.model_copy(update={"learning_rate": training.learning_rate / 2})
+    assert slower.work_sha256() != training.work_sha256()
+
+
 def test_a_reference_recipe_may_lie_over_another(tmp_path):
     base = load_reference_recipe(ROOT / "reference" / "recipe.yaml")
     (tmp_path / "base.yaml").write_text((ROOT / "reference" / "recipe.yaml").read_text())

@@ -1,7 +1,7 @@
 """Results come in order whatever finishes first; a process that dies is told in one sentence."""
 
 import pytest
-from process_work import die_at_three, slow_first
+from process_work import die_at_three, refuse_three, slow_first
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.processes import in_processes
@@ -19,3 +19,15 @@ def test_nothing_to_do_starts_nothing():
 def test_a_dead_process_is_a_readable_error():
     with pytest.raises(ScintiflowError, match="the cohort: a process that did part of the work died"):
         list(in_processes(die_at_three, range(6), 2, "the cohort"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_process_refuses_is_refused_here_with_its_remedy(workers):
+    with pytest.raises(ScintiflowError) as refusal:
+        list(in_processes(refuse_three, range(6), workers, "the cohort"))
+    assert (refusal.value.where, refusal.value.reason, refusal.value.remedy) == (
+        "3.dcm",
+        "is damaged",
+        "Send it again",
+    )
+    assert str(refusal.value) == "3.dcm: is damaged. Send it again."

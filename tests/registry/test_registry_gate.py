@@ -188,6 +188,12 @@ def test_a_champion_that_changed_meanwhile_blocks():
         assert "The champion that was rescored" in failed_rules(decision)
 
 
+def test_a_rule_without_a_number_names_the_champion_that_it_found():
+    found = {verdict.rule: verdict for verdict in against_champion(good_table()).verdicts}
+    words = found["The champion that was rescored"].found_in_words
+    assert words == f"version {CHAMPION.version} ({CHAMPION.checkpoint_sha256[:8]})"
+
+
 def test_real_children_are_judged_against_their_standard_scan():
     table = good_table()
     real = table["patient"].isin(["P00", "P01", "P02"])

@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,16 @@ import torch
 from crude_child import Clinic
 
 from scintiflow.dataset.manifest import Dataset
-from scintiflow.dataset.priors import INDEX, Prior, load_prior
+from scintiflow.dataset.priors import INDEX, Prior, load_prior, save_prior
 from scintiflow.files import read_json, sha256_tree
+from scintiflow.keyed_store import KeyedStore
 from scintiflow.params import DistilPriorsParams
 from scintiflow.sam import canvas, distillation, priors
 from scintiflow.sam.adapter import load_adapted_sam
 from scintiflow.sam.prediction import predict
-from scintiflow.sam.prior_store import PriorStore
 from scintiflow.sam.priors import distil, distil_share, study_key
 from scintiflow.stages import adapt_sam, distil_priors
+from scintiflow.stages.kept_folders import CHECKPOINTS
 from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import SilentTracker
 
@@ -38,7 +40,7 @@ def sam(clinic: Clinic, sam_params, tmp_path_factory):
 
 @pytest.fixture
 def store(tmp_path):
-    return PriorStore(tmp_path / "store")
+    return KeyedStore(tmp_path / "store")
 
 
 def _distil(clinic, sam, folder, store, params=WITHOUT):
@@ -73,7 +75,7 @@ def test_equal_inputs_give_equal_folders_and_nothing_is_computed_twice(clinic, s
     assert again["studies_computed"] == 0
     assert "seconds_per_scan" not in again
     assert sha256_tree(tmp_path / "another-run") == before
-    _distil(clinic, sam, tmp_path / "elsewhere", PriorStore(tmp_path / "empty"))
+    _distil(clinic, sam, tmp_path / "elsewhere", KeyedStore(tmp_path / "empty"))
     assert sha256_tree(tmp_path / "elsewhere") == before
 
 
@@ -86,7 +88,7 @@ def test_any_number_of_processes_gives_the_same_bytes(clinic, sam, store, tmp_pa
     report = _distil(clinic, sam, tmp_path / "parallel", store, parallel)
     assert used == [2]
     assert report["studies_computed"] == 5
-    _distil(clinic, sam, tmp_path / "serial", PriorStore(tmp_path / "other"), WITH)
+    _distil(clinic, sam, tmp_path / "serial", KeyedStore(tmp_path / "other"), WITH)
     assert sha256_tree(tmp_path / "parallel") == sha256_tree(tmp_path / "serial")
 
 
@@ -98,7 +100,7 @@ def test_pods_that_share_the_patients_give_the_same_bytes_as_one(clinic, sam, st
     assert sum(report["studies_computed"] > 0 for report in reports) > 1
     joined = _distil(clinic, sam, tmp_path / "joined", store, WITH)
     assert joined["studies_computed"] == 0
-    _distil(clinic, sam, tmp_path / "alone", PriorStore(tmp_path / "other"), WITH)
+    _distil(clinic, sam, tmp_path / "alone", KeyedStore(tmp_path / "other"), WITH)
     assert sha256_tree(tmp_path / "joined") == sha256_tree(tmp_path / "alone")
 
 
@@ -203,7 +205,7 @@ def test_writers_of_one_store_do_not_disturb_each_other(store):
 
     def write_and_read(number: int) -> bool:
         key = list(KEYS)[number % 2]
-        path = store.put(key, made[key])
+        path = store.put(key, partial(save_prior, prior=made[key]))
         found = store.find(key)
         return found == path and (load_prior(found.parent, found.stem).masks_rapid == KEYS[key]).all()
 
@@ -220,8 +222,8 @@ def test_the_store_is_named_by_the_environment(clinic, sam, tmp_path, monkeypatc
         assert report["studies_computed"] == computed
     assert len(list((tmp_path / "volume").rglob("*.npz"))) == 5
     monkeypatch.delenv(distil_priors.PRIOR_STORE)
-    monkeypatch.setenv(distil_priors.CHECKPOINTS, str(tmp_path / "checkpoints"))
+    monkeypatch.setenv(CHECKPOINTS, str(tmp_path / "checkpoints"))
     assert distil_priors.prior_store() == tmp_path / "checkpoints" / "priors"
-    monkeypatch.delenv(distil_priors.CHECKPOINTS)
+    monkeypatch.delenv(CHECKPOINTS)
     monkeypatch.chdir(tmp_path)
     assert distil_priors.prior_store() == tmp_path / ".scintiflow" / "priors"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from pipelines import retrain
+from pipelines import first_steps, retrain
 from scintiflow.cluster.compilation import compile_retrain
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import load_params
@@ -104,7 +104,8 @@ def cache_key(pipeline: dict, task: str) -> dict:
 @pytest.mark.parametrize("spec", graph.STAGES, ids=lambda spec: spec.name)
 def test_a_cluster_does_not_reuse_what_other_code_has_made(compiled, spec, tmp_path, monkeypatch):
     edited = {spec.name: "edited"}
-    monkeypatch.setattr(retrain, "code_version", lambda stage: edited.get(stage) or code_version(stage))
+    for module in (retrain, first_steps):
+        monkeypatch.setattr(module, "code_version", lambda stage: edited.get(stage) or code_version(stage))
     compile_retrain(tmp_path / "retrain.yaml", load_params(ROOT / "params.yaml"))
     after = next(yaml.safe_load_all((tmp_path / "retrain.yaml").read_text()))
     tasks = compiled["root"]["dag"]["tasks"]

@@ -1,5 +1,6 @@
 """The paper's ablation on this machine: its pipeline through kfp.local, one line for each step."""
 
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from scintiflow.cluster.compilation import retrain_arguments
 from scintiflow.cluster.display import FAILED
+from scintiflow.cluster.events import Events, step_line
 from scintiflow.cluster.local_cache import STATE, cache_root
 from scintiflow.cluster.local_run import failure_of, run_process
 from scintiflow.evaluation.ablation import MARKDOWN
@@ -44,19 +46,13 @@ class Steps:
 
     def __init__(self, events: Path, console: Console, trainings: int) -> None:
         self.failure: dict | None = None
-        self._events, self._console, self._read = events, console, 0
+        self._events, self._console = Events(events), console
         self._trainings, self._trained = trainings, 0
 
     def update(self) -> None:
-        if not self._events.is_file():
-            return
-        import json
-
-        with self._events.open(encoding="utf-8") as source:
-            source.seek(self._read)
-            while (line := source.readline()).endswith("\n"):
-                self._read = source.tell()
-                self._take(json.loads(line))
+        """Take in the events that have come since the last call."""
+        for event in self._events.new():
+            self._take(event)
 
     def _take(self, event: dict) -> None:
         if "stage" not in event or event["event"] == "started":
@@ -66,16 +62,14 @@ class Steps:
             if event["stage"] == "ablation_arm":
                 self._trained += 1
                 title += f" ({self._trained} of {self._trainings})"
-            self._console.print(f"  + {title:<40} {event['seconds']:.0f} s", highlight=False)
+            self._console.print(step_line("+", title, f"{event['seconds']:.0f} s"), highlight=False)
         else:
             self.failure = event
-            self._console.print(f"  x {title:<40} {FAILED}", highlight=False)
+            self._console.print(step_line("x", title, FAILED), highlight=False)
 
 
 def ablation_arguments(params: Params, root: Path) -> dict[str, object]:
     """Arguments of the ablation pipeline; `arms` holds one JSON for each arm and seed."""
-    import json
-
     arguments = retrain_arguments(params, root, registry="")
     evaluate = changed(params.evaluate, sam_frechet_patients=0, trained_baselines=[])
     arms = [

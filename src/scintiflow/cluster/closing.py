@@ -35,7 +35,7 @@ def _verdict_lines(decision: dict) -> Iterator[str]:
     for verdict in decision["verdicts"]:
         if verdict in groups:
             continue
-        found = "not measured" if verdict["found"] is None else verdict["shown"] or f"{verdict['found']:.4g}"
+        found = verdict["shown"] or ("not measured" if verdict["found"] is None else f"{verdict['found']:.4g}")
         note = f" ({verdict['note']})" if verdict["note"] else ""
         yield f"  {'+' if verdict['passed'] else 'x'} {verdict['rule']}: {found}, asked {verdict['asked']}{note}"
     if groups:

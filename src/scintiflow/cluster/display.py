@@ -1,6 +1,5 @@
 """What a person sees while the pipeline runs: one line with a bar for each stage."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from scintiflow.cluster.events import Events, step_line
 from scintiflow.stages.graph import BY_NAME, STAGES, upstream_of
 
 WAITING, RUNNING, DONE, FAILED, UNCHANGED = "waiting", "running", "done", "failed", "unchanged"
@@ -28,7 +28,7 @@ class StageBoard:
         self.states = {stage.name: WAITING for stage in STAGES}
         self.seconds: dict[str, float] = {}
         self.failure: dict | None = None
-        self._events, self._read, self._console = events, 0, console
+        self._events, self._console = Events(events), console
         self._current: str | None = None
         self._line_shown = 0.0
         self._started = time.monotonic()
@@ -58,13 +58,8 @@ class StageBoard:
 
     def update(self) -> None:
         """Take in the events that have come since the last call."""
-        if not self._events.is_file():
-            return
-        with self._events.open(encoding="utf-8") as source:
-            source.seek(self._read)
-            while (line := source.readline()).endswith("\n"):
-                self._read = source.tell()
-                self._take(json.loads(line))
+        for event in self._events.new():
+            self._take(event)
 
     def succeed(self) -> None:
         """The pipeline succeeded: stages that never started were taken from the cache."""
@@ -105,7 +100,7 @@ class StageBoard:
         mark = {WAITING: "·", RUNNING: ">", DONE: "+", FAILED: "x", UNCHANGED: "="}[state]
         if self._bars is None:
             self._line_shown = time.monotonic()
-            self._console.print(f"  {mark} {BY_NAME[name].title:<32} {note or state}", highlight=False)
+            self._console.print(step_line(mark, BY_NAME[name].title, note or state), highlight=False)
             return
         row = self._rows[name]
         self._bars.update(row, mark=mark, note=note)

@@ -40,7 +40,7 @@ def find_obstacles(
     unversioned = () if allow_dirty else _unversioned(pins, tree)
     return (
         *_missing(params, root, pins),
-        *_withdrawn(root, pins),
+        *withdrawn_obstacles(root, pins),
         *unversioned,
         *_too_large(total, free_bytes),
     )
@@ -70,7 +70,7 @@ def _missing(params: Params, root: Path, pins: tuple[Pin, ...]) -> Iterator[Obst
             yield Obstacle(key, f"{path} is not there", "Get the weights (docs/how-to/weights.md) or empty the key")
 
 
-def _withdrawn(root: Path, pins: tuple[Pin, ...]) -> Iterator[Obstacle]:
+def withdrawn_obstacles(root: Path, pins: tuple[Pin, ...]) -> Iterator[Obstacle]:
     """A cohort that was versioned before a withdrawal, or without knowledge of it, must not be trained on."""
     withdrawn = withdrawn_patients(root / COHORTS)
     for pin in pins:

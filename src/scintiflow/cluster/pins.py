@@ -10,6 +10,7 @@ from scintiflow.cluster.source_tree import differs_from_commit, is_pushed, last_
 from scintiflow.cohorts.ledger import LEDGER
 from scintiflow.cohorts.versioning import modified_folders
 from scintiflow.cohorts.versions import COHORTS, POINTER, cohort_record, cohort_versions
+from scintiflow.cohorts.withdrawals import LIST
 from scintiflow.dataset.picture_files import is_picture_delivery
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree
@@ -72,20 +73,22 @@ def pin_cohorts(names: Iterable[str], project: Path) -> tuple[Pin, ...]:
 def pinned_source(source: str, pins: Iterable[Pin], project: Path) -> str:
     """`SOURCE@SHA`, from which pods fetch these cohorts themselves: see `cohorts.fetch.cohorts_at`.
 
-    The commit is the last one that touched a cohort's .dvc file or DVC's settings, not the newest: it changes only
-    when the cohorts do, and so does the argument by which Kubeflow's cache knows them.
+    The commit is the last one that touched a cohort's .dvc file, the list of withdrawn patients or DVC's settings,
+    not the newest: it changes only when what pods fetch does, and so does the argument by which Kubeflow's cache
+    knows the cohorts.
 
-    Raises ScintiflowError if a .dvc file is not committed, or the commit not pushed.
+    Raises ScintiflowError if a .dvc file or the list is not committed, or the commit not pushed.
     """
     pointers = [COHORTS / f"{pin.name}{POINTER}" for pin in pins]
-    for pointer in pointers:
+    withdrawn = COHORTS / LIST
+    for pointer in [*pointers, *([withdrawn] if (project / withdrawn).exists() else [])]:
         if differs_from_commit(project, pointer):
             raise ScintiflowError(
                 "is not committed, so pods cannot fetch what it names",
                 where=pointer,
                 remedy="`git add`, `git commit` and `git push` it, and `dvc push` the cohort",
             )
-    commit = last_commit_of(project, [*pointers, DVC_SETTINGS])
+    commit = last_commit_of(project, [*pointers, withdrawn, DVC_SETTINGS])
     if not commit or not is_pushed(project, commit):
         raise ScintiflowError(
             f"commit {commit[:12] or 'of the cohorts'} is on no branch of a remote",

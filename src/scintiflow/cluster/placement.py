@@ -28,6 +28,24 @@ def place(task: dsl.PipelineTask, placement: PlacementParams | None = None, expe
         place_like(task, placement.step(stage), experiment)
 
 
+def place_share(
+    task: dsl.PipelineTask,
+    stage: str,
+    number: int,
+    shares: int,
+    placement: PlacementParams | None = None,
+    experiment: str = "",
+) -> None:
+    """The same for a task that does share `number` (1, 2, ...) of a stage's work; it runs where the stage does."""
+    task.set_display_name(share_title(stage, number, shares))
+    if placement is not None:
+        place_like(task, placement.step(stage), experiment)
+
+
+def share_title(stage: str, number: int, shares: int) -> str:
+    return f"{TITLES[stage]}, share {number} of {shares}"
+
+
 def place_like(task: dsl.PipelineTask, step: StepPlacement, experiment: str) -> None:
     """Give a task the place `step`, which may be that of another one."""
     # With what Kubeflow Pipelines adds itself this is the Pod Security Standard 'restricted'.

@@ -1,6 +1,7 @@
 """Runs on a cluster: submit one, see how it fares, read its logs, cancel it."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from scintiflow.stages.graph import STAGES, StageSpec, find_stage
 EQUALS = 1  # PredicateOperation of the API's filters
 FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 WAITING, REUSED = "waiting", "reused"
+DONE = ("succeeded", REUSED)
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,21 @@ class StageState:
 
 
 @dataclass(frozen=True)
+class ShardsState(StageState):
+    """How the tasks fare that share a stage's work ahead of it, all together.
+
+    Attributes:
+        done: how many have finished.
+        number: how many there are.
+    """
+
+    done: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True)
 class RunState:
-    """How a run fares; `stages` in the order of the graph."""
+    """How a run fares; `stages` in the order of the graph, `shards` of those that are shared."""
 
     run_id: str
     name: str
@@ -60,6 +75,13 @@ class RunState:
     ended: datetime | None
     message: str
     stages: tuple[StageState, ...]
+    shards: tuple[ShardsState, ...] = ()
+
+    @property
+    def steps(self) -> tuple[StageState, ...]:
+        """The stages, each after its shards."""
+        ahead = {shards.stage: shards for shards in self.shards}
+        return tuple(step for each in self.stages for step in (ahead.get(each.stage), each) if step)
 
     @property
     def finished(self) -> bool:
@@ -136,7 +158,19 @@ def state_of(connection: Connection, run_id: str) -> RunState:
         ended=run.finished_at if _word(run.state).upper() in FINISHED else None,
         message=run.error.message if run.error and run.error.message else "",
         stages=tuple(_stage_state(stage, tasks) for stage in STAGES),
+        shards=tuple(found for stage in STAGES if (found := _shards_state(stage, tasks, _planned(run)))),
     )
+
+
+def ended_as(connection: Connection, run_id: str) -> str:
+    """How a run ended, in the API's own word; '' while it goes on, and GONE if the cluster knows it no more."""
+    try:
+        state = _word(_get(connection, run_id).state).upper()
+    except ScintiflowError as error:
+        if error.reason != _unknown(run_id):
+            raise
+        return "GONE"
+    return state if state in FINISHED else ""
 
 
 def cancel(connection: Connection, run_id: str) -> None:
@@ -151,15 +185,17 @@ def cancel(connection: Connection, run_id: str) -> None:
 def logs(connection: Connection, run_id: str, stage: str = "") -> list[tuple[StageSpec, str, str | None]]:
     """(stage, pod, text) of each attempt of a stage; text None where the cluster has kept none.
 
-    Without a stage: the one that failed, else the one that runs, else the last that ran.
+    Without a stage: the one that failed, else the one that runs, else the last that ran. Those that share a stage's
+    work speak before it.
     """
     state = state_of(connection, run_id)
     chosen = _chosen(state, stage)
-    if not chosen.pods:
+    pods = [pod for step in state.steps if step.stage == chosen.stage for pod in step.pods]
+    if not pods:
         said = "its result was reused, so it has no log" if chosen.state == REUSED else f"it is {chosen.state}"
         remedy = "Name another stage with --stage"
         raise ScintiflowError(f"no pod of '{chosen.stage.name}' has started: {said}", where=run_id, remedy=remedy)
-    return [(chosen.stage, pod, _pod_log(connection, run_id, pod)) for pod in chosen.pods]
+    return [(chosen.stage, pod, _pod_log(connection, run_id, pod)) for pod in pods]
 
 
 def pipeline_document(package: Path) -> dict[str, Any]:
@@ -173,19 +209,61 @@ def run_name(now: datetime | None = None) -> str:
 
 
 def _get(connection: Connection, run_id: str) -> kfp_server_api.V2beta1Run:
-    return connection.call(connection.runs.run_service_get_run, run_id, missing=f"there is no run '{run_id}'")
+    return connection.call(connection.runs.run_service_get_run, run_id, missing=_unknown(run_id))
+
+
+def _unknown(run_id: str) -> str:
+    return f"there is no run '{run_id}'"
 
 
 def _stage_state(stage: StageSpec, tasks: list) -> StageState:
-    """A stage is the task of its name; its attempts are pods below that task.
-
-    A result from the cache leaves a stage that succeeded and below it an executor that was skipped.
-    """
+    """A stage is the task of its name."""
     names = (stage.name.replace("_", "-"), stage.title)
     own = [task for task in tasks if task.display_name in names]
-    if not own:
-        return StageState(stage, WAITING)
-    task = own[-1]
+    return _task_state(stage, own[-1], tasks) if own else StageState(stage, WAITING)
+
+
+def _shards_state(stage: StageSpec, tasks: list, planned: list[str]) -> ShardsState | None:
+    """The tasks that share a stage's work; None if it does all alone. `planned`: names of all tasks of the run."""
+    name = re.compile(rf"{stage.name.replace('_', '-')}-share(-\d+)?|{re.escape(stage.title)}, share \d+ of \d+")
+    own = [_task_state(stage, task, tasks) for task in tasks if name.fullmatch(task.display_name or "")]
+    number = max(len(own), sum(name.fullmatch(task) is not None for task in planned))
+    if not number:
+        return None
+    done = [each for each in own if each.state in DONE]
+    open_ones = [each for each in own if each.state not in DONE]
+    if len(done) == number:
+        state = REUSED if all(each.state == REUSED for each in done) else "succeeded"
+    else:
+        words = [each.state for each in open_ones]
+        state = next((word for word in ("failed", "canceled", "canceling", "running") if word in words), None) or (
+            "running" if done else WAITING
+        )
+    begun = [each.started for each in own if each.started]
+    return ShardsState(
+        stage=stage,
+        state=state,
+        started=min(begun, default=None),
+        ended=max((each.ended for each in done if each.ended), default=None) if len(done) == number else None,
+        pods=tuple(pod for each in own for pod in each.pods),
+        message=next((each.message for each in open_ones if each.message), ""),
+        done=len(done),
+        number=number,
+    )
+
+
+def _planned(run: kfp_server_api.V2beta1Run) -> list[str]:
+    """Names of all tasks of a run, also of those that have not started; [] where the API does not say."""
+    document = run.pipeline_spec or {}
+    pipeline = document.get("pipeline_spec", document)
+    return list(pipeline.get("root", {}).get("dag", {}).get("tasks", {}))
+
+
+def _task_state(stage: StageSpec, task: Any, tasks: list) -> StageState:
+    """The attempts of a task are pods below it.
+
+    A result from the cache leaves a task that succeeded and below it an executor that was skipped.
+    """
     below = _below(task, tasks)
     attempts = sorted(
         (attempt for attempt in below if attempt.pod_name and _word(attempt.state) not in ("skipped", "omitted")),
@@ -235,10 +313,10 @@ def _chosen(state: RunState, stage: str) -> StageState:
         wanted = find_stage(stage, "--stage")
         return next(each for each in state.stages if each.stage == wanted)
     for word in ("failed", "running"):
-        for each in state.stages:
+        for each in state.steps:
             if each.state == word:
                 return each
-    ran = [each for each in state.stages if each.pods]
+    ran = [each for each in state.steps if each.pods]
     return ran[-1] if ran else state.stages[0]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from scintiflow.cluster.remote_runs import REUSED, WAITING, RunState
+from scintiflow.cluster.remote_runs import REUSED, WAITING, RunState, ShardsState
 
 WORDS = {"succeeded": "done", REUSED: "unchanged, reused"}
 MARKS = {
@@ -20,12 +20,16 @@ MARKS = {
 def status_lines(run: RunState, url: str, now: datetime) -> Iterator[str]:
     """Lines for a terminal or a log; times in UTC."""
     yield f"{run.name}  {WORDS.get(run.state, run.state)}{_ago(run, now)}"
-    for each in run.stages:
+    for each in run.steps:
         seconds = each.seconds(now)
         spent = duration(seconds) if seconds is not None and each.state != REUSED else ""
         started = f"{each.started:%Y-%m-%d %H:%M}" if each.started and each.state != REUSED else ""
-        attempts = f"attempt {len(each.pods)}" if len(each.pods) > 1 else ""
-        line = f"  {MARKS.get(each.state, '?')} {each.stage.title:<32}{WORDS.get(each.state, each.state):<19}"
+        title, word, attempts = each.stage.title, WORDS.get(each.state, each.state), ""
+        if isinstance(each, ShardsState):
+            title, word = f"{title}, shared", f"{each.done} of {each.number} shards"
+        elif len(each.pods) > 1:
+            attempts = f"attempt {len(each.pods)}"
+        line = f"  {MARKS.get(each.state, '?')} {title:<32}{word:<19}"
         yield f"{line}{spent:>9}  {started}  {attempts}".rstrip()
         if each.message and each.state not in ("succeeded", REUSED):
             yield f"      {each.message}"

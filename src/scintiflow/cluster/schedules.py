@@ -101,13 +101,14 @@ def checked_cron(cron: str) -> str:
 
 
 def _fresh_every_time(document: dict[str, Any]) -> dict[str, Any]:
-    """The pipeline with two steps never taken from the cache: the cohorts and the champion.
+    """The pipeline with two steps never taken from the cache, the cohorts (also their shares) and the champion.
 
     The arguments of a schedule are fixed, so they do not say what the volume and the registry hold on a later day.
     """
     pipeline = document.get("pipeline_spec", document)
-    for step in ("ingest", "fetch-champion"):
-        pipeline["root"]["dag"]["tasks"][step]["cachingOptions"] = {}
+    for step, task in pipeline["root"]["dag"]["tasks"].items():
+        if step in ("ingest", "fetch-champion") or step.startswith("ingest-share"):
+            task["cachingOptions"] = {}
     return document
 
 

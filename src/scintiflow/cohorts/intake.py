@@ -14,6 +14,7 @@ import numpy as np
 
 from scintiflow import progress
 from scintiflow.cohorts.ledger import Entry
+from scintiflow.cohorts.pictures import save_picture
 from scintiflow.cohorts.workers import Lost, supervised
 from scintiflow.dicom import header
 from scintiflow.dicom.deidentification import deidentified_file
@@ -99,7 +100,8 @@ def take_in(
             scan = scan_of(opened, overruled)
             patient_check = _patient_check(opened, key)
             written = deidentified_file(opened, scan, key, overruled)
-            readable = scan_of(Opened(parse(written), ""))  # what everybody after us reads; it holds no identity
+            # what everybody after us reads; it holds no identity
+            readable = scan_of(Opened(parse(written.header, written.pixels), ""))
             if not np.array_equal(readable.counts, scan.counts):
                 raise Rejection(Reason.DEIDENTIFICATION_FAILED, "counts changed")
     except Rejection as rejection:
@@ -108,13 +110,14 @@ def take_in(
         return Intake(rejected(sha256, rejection))
     staged = None if only_halves and len(readable.views) != 1 else staging / f"{sha256}.dcm"
     if staged is not None:
-        staged.write_bytes(written)  # not synced: a staging folder is worth nothing after a crash
+        written.write(staged)  # not synced: a staging folder is worth nothing after a crash
+        save_picture(staged, readable)
     entry = Entry(
         sha256=sha256,
         outcome=Outcome.ACCEPTED.value,
         warnings=scan.warnings,
         scan=readable.summary(),
-        object_sha256=hashlib.sha256(written).hexdigest(),
+        object_sha256=written.sha256(),
         patient_check=patient_check,
         path=f"{readable.patient_id}/{key.study(scan.study_uid)}/{key.instance(scan.instance_uid)}.dcm",
     )

@@ -19,6 +19,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from scintiflow.cohorts.ledger import Entry
+from scintiflow.cohorts.pictures import save_picture
 from scintiflow.cohorts.workers import Lost, spread
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.opening import Opened, parse, read_regular_file, silenced
@@ -122,11 +123,13 @@ def _joined(halves: Halves, key: IdentityKey, staging: Path) -> Entry:
         result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
         written = object_bytes(result)
     digest = hashlib.sha256(written).hexdigest()
+    whole = scan_of(Opened(parse(written), digest))
     _place(staging, digest).write_bytes(written)
+    save_picture(_place(staging, digest), whole)
     folder, _, _ = str(anterior.path).rpartition("/")
     return replace(
         anterior,
-        scan=scan_of(Opened(parse(written), digest)).summary(),
+        scan=whole.summary(),
         object_sha256=digest,
         path=f"{folder}/{key.instance(result.SOPInstanceUID)}.dcm",
         joined_from=(anterior.sha256, posterior.sha256),

@@ -1,9 +1,11 @@
 """cohort.json: what became of every file that was ever delivered to a cohort."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,19 @@ class Ledger:
         counted = Counter(entry.outcome for entry in self.entries)
         return {outcome.value: counted[outcome.value] for outcome in Outcome}
 
+    @property
+    def sha256(self) -> str:
+        """Of the text of cohort.json."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def text(self) -> str:
+        """The text of cohort.json: `to_json` with sorted keys, and each file on a line of its own."""
+        record = self.to_json()
+        lines = ",\n".join(f"    {_line(file)}" for file in record.pop("files"))
+        others = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        return '{\n  "files": [\n' + lines + "\n  ]," + others[1:] + "\n"  # "files" comes first
+
     def to_json(self) -> dict[str, Any]:
         codes = sorted({entry.code for entry in self.entries if entry.code})
         notices = sorted({warning for entry in self.entries for warning in entry.warnings})
@@ -158,6 +173,10 @@ class Ledger:
             },
             "warnings": {name: Notice[name].value for name in notices},
         }
+
+
+def _line(file: dict[str, Any]) -> str:
+    return json.dumps(file, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
 
 def overruled_codes(overrides: Iterable[Override]) -> dict[str, tuple[str, ...]]:

@@ -89,7 +89,19 @@ def check_remote(project: Path, read_only: bool = False) -> list[Step]:
 
     Raises ScintiflowError if there is no remote, or it is neither a folder nor S3.
     """
-    remote = default_remote(project)
+    return try_remote(default_remote(project), read_only)
+
+
+def first_trouble(remote: Remote, read_only: bool) -> ScintiflowError | None:
+    """What is wrong with a remote, in words; None if everything works, or if it is of a kind that cannot be tried."""
+    try:
+        return next((step.error for step in try_remote(remote, read_only) if step.error is not None), None)
+    except ScintiflowError:
+        return None
+
+
+def try_remote(remote: Remote, read_only: bool = False) -> list[Step]:
+    """`check_remote` for a remote whose settings are known."""
     steps = [Step(title="no secrets in files that git tracks", error=_secrets_in_git(remote))]
     place: Place
     if remote.url.startswith(SCHEME):

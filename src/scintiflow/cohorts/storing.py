@@ -15,9 +15,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from scintiflow.cohorts.ledger import LEDGER, Entry, Ledger
-from scintiflow.cohorts.report import REPORT, render_report
+from scintiflow.cohorts.pictures import SUFFIX, draw_missing
+from scintiflow.cohorts.report import pages_of, render_pages, tells_of
+from scintiflow.dicom.reasons import Outcome
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import sha256_file, whole_file, write_json
+from scintiflow.files import sha256_file, whole_file
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 STAGING = ".staging-"  # then the cohort's name and '@', which no name holds
@@ -78,19 +80,22 @@ def _kept(ledger: Ledger) -> list[tuple[str, Entry]]:
 
 
 def is_complete(folder: Path, ledger: Ledger, intact: set[str]) -> bool:
-    """True if `folder` holds the objects of the ledger, unaltered, the page, and nothing else of ours.
+    """True if `folder` holds the objects of the ledger, unaltered, its pages, and nothing else of ours.
 
     `intact`: objects that this run has already found unaltered.
     """
     kept = dict(_kept(ledger))
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name.endswith(OURS)}
-    return present == {*kept, LEDGER, REPORT} and all(
-        path in intact or sha256_file(folder / path) == entry.object_sha256 for path, entry in kept.items()
+    pages = [page.name for page in pages_of(ledger)]
+    return (
+        present == {*kept, LEDGER, *pages}
+        and all(tells_of(folder / page, ledger) for page in pages)
+        and all(path in intact or sha256_file(folder / path) == entry.object_sha256 for path, entry in kept.items())
     )
 
 
 def write_cohort(folder: Path, ledger: Ledger, staged: dict[str, Path], intact: set[str], workers: int) -> None:
-    """Put the `staged` objects, by SHA-256, in their places, then the page, then the record; remove what is no more.
+    """Put the `staged` objects, by SHA-256, in their places, then the pages, then the record; remove what is no more.
 
     Raises ScintiflowError if an object of an earlier delivery is missing.
     """
@@ -110,10 +115,30 @@ def write_cohort(folder: Path, ledger: Ledger, staged: dict[str, Path], intact: 
         staged[entry.object_sha256].chmod(0o644)
         staged[entry.object_sha256].replace(target)
     os.sync()  # once for all objects, before the record that names them
-    with whole_file(folder / REPORT) as partial:
-        partial.write_text(render_report(folder, ledger, workers), encoding="utf-8")
-    write_json(folder / LEDGER, ledger.to_json())
-    _remove_others(folder, {LEDGER, REPORT, *(path for path, _ in _kept(ledger))})
+    pages = set()
+    with _pictures(folder, ledger, staged, workers) as pictures:
+        for page, text in render_pages(ledger, pictures):
+            _write(folder / page, text)
+            pages.add(page)
+    _write(folder / LEDGER, ledger.text)
+    _remove_others(folder, {LEDGER, *pages, *(path for path, _ in _kept(ledger))})
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _pictures(folder: Path, ledger: Ledger, staged: dict[str, Path], workers: int) -> Iterator[dict[str, Path]]:
+    """The picture of each accepted scan, by the SHA-256 of its object: drawn when it was staged, or now."""
+    objects = {
+        entry.object_sha256: folder / path for path, entry in _kept(ledger) if entry.outcome == Outcome.ACCEPTED
+    }
+    drawn = {sha256: staged[sha256].with_suffix(SUFFIX) for sha256 in objects if sha256 in staged}
+    missing = {sha256: path for sha256, path in objects.items() if sha256 not in drawn}
+    with tempfile.TemporaryDirectory(prefix=f"{STAGING}{folder.name}@", dir=folder.parent) as place:
+        yield drawn | draw_missing(missing, Path(place), workers)
 
 
 def _remove_others(folder: Path, kept: set[str]) -> None:

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from scintiflow.cohorts.remote import check_remote
-from scintiflow.cohorts.versioning import add_folder, push_pointer
+from scintiflow.cohorts.remote import first_trouble
+from scintiflow.cohorts.versioning import add_folder, default_remote, pull_pointers, push_pointer
 from scintiflow.errors import ScintiflowError
 
 AGAIN = "Run the same command again; what has been pushed is not pushed twice"
+PULL_AGAIN = "Run the same command again; what has arrived is not fetched twice"
 
 
 def tracking_steps(cohort: Path) -> list[str]:
@@ -41,10 +42,22 @@ def push_cohort(pointer: Path, project: Path = Path()) -> None:
     try:
         push_pointer(pointer)
     except ScintiflowError as refused:
-        for step in check_remote(project):
-            if step.error is not None:
-                remedy = f"{step.error.remedy}. {AGAIN}"
-                raise ScintiflowError(
-                    f"is written but not pushed: {step.error.reason}", where=pointer, remedy=remedy
-                ) from None
+        trouble = first_trouble(default_remote(project), read_only=False)
+        if trouble is not None:
+            raise ScintiflowError(
+                f"is written but not pushed: {trouble.reason}", where=pointer, remedy=f"{trouble.remedy}. {AGAIN}"
+            ) from None
         raise ScintiflowError(f"{refused.reason}, though the remote works now", where=pointer, remedy=AGAIN) from None
+
+
+def pull_cohorts(project: Path, pointers: list[Path]) -> None:
+    """`dvc pull` cohorts. Raises ScintiflowError that says what is wrong with the remote, if something is."""
+    try:
+        pull_pointers(project, pointers)
+    except ScintiflowError as refused:
+        trouble = first_trouble(default_remote(project), read_only=True)
+        if trouble is None:
+            raise
+        raise ScintiflowError(
+            f"not all is pulled: {trouble.reason}", where=refused.where, remedy=f"{trouble.remedy}. {PULL_AGAIN}"
+        ) from None

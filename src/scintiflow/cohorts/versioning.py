@@ -1,26 +1,21 @@
 """Cohorts under DVC: one `.dvc` file for each delivery. The only module that calls DVC."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from scintiflow import progress
+from scintiflow.cohorts.listing import CannotFetchError, Listing
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import PARTIAL_PREFIX
 
 MEND = "Mend that and run `scintiflow cohort add` again, or add --no-dvc and version it yourself"
-ATTEMPTS = 3
-TRANSFERS_AT_ONCE = 8
 S3_OPTIONS = {"verify": True, "connect_timeout": 10, "read_timeout": 60}  # seconds
 
 
@@ -60,6 +55,19 @@ def default_remote(project: Path) -> Remote:
     return Remote(name=name, url=str(options["url"]), options=options, shared_options=shared)
 
 
+def pinned_remote(source: str, revision: str) -> Remote | None:
+    """The default remote of a project at a commit: a checkout's, or that of a repository by its URL; None if none."""
+    from dvc.repo import Repo
+
+    try:
+        with Repo.open(source, rev=revision) as repo:
+            name = repo.config["core"]["remote"]
+            options = dict(repo.config["remote"][name])
+    except Exception:  # it is asked for when something is wrong already, and that is what will be told
+        return None
+    return Remote(name=name, url=str(options["url"]), options=options, shared_options={})
+
+
 def write_remote(project: Path, name: str, url: str) -> None:
     """Make `url` the default remote in `.dvc/config`. What is pulled from S3 is hashed again ('verify')."""
     from dvc.config import Config
@@ -93,17 +101,8 @@ def tracked_bytes(project: Path, revision: str | None, path: Path) -> bytes:
     It comes from the cache or else from the remote; its neighbours are not fetched.
     Raises ScintiflowError if neither has it, with DVC's own words.
     """
-    import dvc.api
-
-    try:
-        with dvc.api.open(path.as_posix(), repo=str(project), rev=revision, mode="rb") as source:
-            return source.read()
-    except Exception as error:  # DVC and each of its file systems raise their own kinds
-        raise ScintiflowError(
-            f"cannot be fetched: {error or type(error).__name__}",
-            where=f"{revision}:{path.as_posix()}" if revision else path,
-            remedy="Whoever added the cohort must `dvc push` it; try the remote with `scintiflow remote check`",
-        ) from None
+    with pinned_listing(str(project), revision, path.parent) as listing:
+        return listing.read(path.name)
 
 
 def modified_folders(project: Path, pointers: list[Path]) -> set[Path]:
@@ -161,81 +160,29 @@ def tracked_hashes(project: Path, revision: str | None, folder: Path) -> dict[st
         return dict(listing.hashes)
 
 
-class Listing:
-    """The files of a folder at one revision. `hashes`: MD5 of each, by path inside the folder."""
-
-    def __init__(self, files: Any, names: Mapping[str, str], where: str) -> None:
-        self._files, self._names, self._where = files, names, where
-        self.hashes = {path: files.info(name)["dvc_info"]["md5"] for path, name in names.items()}
-
-    def read(self, path: str) -> bytes:
-        """The content of one file. Raises ScintiflowError if it is not what its hash says."""
-        with tempfile.TemporaryDirectory() as scratch:
-            self.fetch({path}, Path(scratch))
-            return (Path(scratch) / path).read_bytes()
-
-    def fetch(self, paths: Collection[str], folder: Path) -> None:
-        """Transfer files into `folder`; each is tried again when the line breaks or its hash is wrong.
-
-        Raises ScintiflowError if one of them cannot be had.
-        """
-        with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool, progress.work("fetching", len(paths)) as bar:
-            try:
-                for _ in pool.map(lambda path: self._fetch_one(path, folder / path), sorted(paths)):
-                    bar.advance()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)  # the others would only fail, one after the other
-                raise
-
-    def unaltered(self, paths: Collection[str], folder: Path) -> bool:
-        """True if `folder` holds these files with the right content."""
-        return all((folder / path).is_file() and _md5(folder / path) == self.hashes[path] for path in paths)
-
-    def _fetch_one(self, path: str, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        trouble = ""
-        for attempt in range(ATTEMPTS):
-            time.sleep(attempt)
-            try:
-                self._files.get_file(self._names[path], str(target))
-            except Exception as error:  # each of DVC's file systems raises its own kinds
-                trouble = str(error) or type(error).__name__
-                continue
-            if _md5(target) == self.hashes[path]:
-                return
-            trouble = "its content is not what its hash says"
-        raise ScintiflowError(
-            f"cannot be fetched: {trouble}",
-            where=f"{self._where}/{path}",
-            remedy="Try the remote with `scintiflow remote check --read-only`; the cohort may not have been pushed",
-        )
-
-
 @contextmanager
 def pinned_listing(source: str, revision: str | None, folder: Path) -> Iterator[Listing]:
     """List the files below `folder` of a project: a checkout, or the URL of its git repository.
 
     Neither the project nor DVC's shared caches are written to. Raises ScintiflowError.
     """
-    from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
 
     where = f"{revision}:{folder.as_posix()}" if revision else folder.as_posix()
-    with tempfile.TemporaryDirectory(prefix="dvc-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="dvc-") as scratch, ExitStack() as opened:
         try:
-            files = DVCFileSystem(source, rev=revision, config={"core": {"site_cache_dir": scratch}})
-            found = files.find(folder.as_posix(), dvc_only=True)
-            names = {PurePosixPath(name).relative_to(folder).as_posix(): name for name in found}
-            listing = Listing(files, names, where)
-        except Exception as error:  # each of DVC's file systems raises its own kinds
-            raise ScintiflowError(
+            config = {"core": {"site_cache_dir": scratch}}
+            repo = opened.enter_context(Repo.open(source, rev=revision, config=config))
+            listing = Listing(repo, folder, where)
+        except CannotFetchError:
+            raise
+        except Exception as error:  # DVC and each of its file systems raise their own kinds
+            raise CannotFetchError(
                 f"cannot be listed: {error or type(error).__name__}",
                 where=where,
                 remedy="Check the revision, and the remote with `scintiflow remote check --read-only`",
             ) from None
-        try:
-            yield listing
-        finally:
-            files.close()
+        yield listing
 
 
 def erase_objects(project: Path, hashes: set[str]) -> int:
@@ -257,11 +204,6 @@ def erase_objects(project: Path, hashes: set[str]) -> int:
             remedy="Try the remote with `scintiflow remote check`, then run the same command again",
         ) from None
     return erased
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "md5").hexdigest()
 
 
 def _dvc(*arguments: str, cwd: Path | None = None, remedy: str = MEND) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scintiflow.cohorts.ledger import LEDGER, read_ledger
-from scintiflow.cohorts.report import REPORT
+from scintiflow.cohorts.report import is_page
 from scintiflow.cohorts.storing import locked, write_cohort
 from scintiflow.cohorts.versioning import erase_objects, tracked_hashes
 from scintiflow.cohorts.versions import COHORTS, CohortVersion, cohort_record, cohort_versions, versions_over_time
@@ -101,7 +101,7 @@ def erase_past(project: Path, patient: str) -> int:
         for revision, version in past
         for path, md5 in tracked_hashes(project, revision, COHORTS / version.name).items()
     ]
-    doomed = {md5 for path, md5 in listed if path.startswith(f"{patient}/") or path == REPORT}
+    doomed = {md5 for path, md5 in listed if path.startswith(f"{patient}/") or is_page(path)}
     return erase_objects(project, doomed - used)
 
 

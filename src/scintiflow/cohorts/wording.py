@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scintiflow.cohorts.add import CohortReport
+from scintiflow.cohorts.fetch import Fetched
 from scintiflow.cohorts.report import REPORT
 from scintiflow.cohorts.withdraw import Withdrawn
 
@@ -47,3 +48,11 @@ def withdrawn_lines(done: Withdrawn) -> Iterator[str]:
         yield f"  `scintiflow lineage {done.patient}` names the models"
     for version in done.unreadable:
         yield f"  {version.name:24} {version.md5}: its record cannot be fetched, so nobody can tell"
+
+
+def fetched_line(done: Fetched) -> str:
+    """What a fetch brought, what was there, and who was left out."""
+    states = [f"{done.fetched} fetched"] if done.fetched or done.found else ["already there"]
+    states += [f"{done.found} taken from what was there"] if done.found else []
+    states += [f"withdrawn patients left out: {done.left_out}"] if done.left_out else []
+    return f"{done.folder}: {done.patients} patients, {done.files} files, {', '.join(states)}"

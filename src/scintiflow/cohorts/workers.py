@@ -48,9 +48,9 @@ class _Worker(Generic[T]):
     processor_seconds: float = 0.0
     items: deque[T] = field(default_factory=deque)  # the first is the one it works on; empty while it starts
 
-    def begin(self, seconds: float) -> None:
-        """The next item is in work from now on."""
-        self.began, self.processor_seconds = time.monotonic(), self._processor_seconds()
+    def begin(self, seconds: float, processor_seconds: float) -> None:
+        """The next item is in work from now on, when the process has used so many `processor_seconds`."""
+        self.began, self.processor_seconds = time.monotonic(), processor_seconds
         self.deadline = self.began + seconds
 
     def is_late(self, seconds: float) -> bool:
@@ -101,9 +101,9 @@ def supervised(
         there.close()
         running[here] = _Worker(process, here, time.monotonic() + START_SECONDS)
 
-    def occupy(worker: _Worker[T]) -> None:
-        """Give the worker its next items, or let it go."""
-        worker.begin(seconds)
+    def occupy(worker: _Worker[T], spent: float) -> None:
+        """Give the worker, whose process has used `spent` processor seconds, its next items, or let it go."""
+        worker.begin(seconds, spent)
         while len(worker.items) < HELD and (following := returned or list(islice(waiting, 1))):
             worker.items.append(following.pop())
             with suppress(BrokenPipeError, ConnectionResetError):  # it has just died, which is noticed below
@@ -127,14 +127,14 @@ def supervised(
             for link in connection.wait(list(running), patience):
                 worker = running[link]  # type: ignore[index]
                 try:
-                    result, error = worker.link.recv()
+                    result, error, spent = worker.link.recv()
                 except (EOFError, ConnectionResetError):
                     yield replace(worker, Lost.DIED)
                     continue
                 if error is not None:
                     raise error
                 done = [worker.items.popleft()] if worker.items else []  # else it has only said that it is ready
-                occupy(worker)
+                occupy(worker, spent)
                 if done:
                     yield done[0], result
             now = time.monotonic()
@@ -179,7 +179,7 @@ def _serve(link: connection.Connection, function: Callable[[T], R]) -> None:
     """In the worker: announce readiness, then answer until the parent is gone."""
     resource.setrlimit(resource.RLIMIT_DATA, (LARGEST_PROCESS_BYTES, LARGEST_PROCESS_BYTES))
     _keep_freed_memory()
-    link.send((None, None))
+    link.send((None, None, time.process_time()))
     while True:
         try:
             item = link.recv()
@@ -190,6 +190,6 @@ def _serve(link: connection.Connection, function: Callable[[T], R]) -> None:
         except Exception as error:
             answer = (None, error)
         try:
-            link.send(answer)
+            link.send((*answer, time.process_time()))
         except (BrokenPipeError, ConnectionResetError):
             return

@@ -178,12 +178,12 @@ def withdraw(
 def pull(profile: Profile = "", params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Bring the cohorts that the recipe reads, at the versions of this checkout; others stay where they are."""
     from scintiflow.cluster.pins import used_cohorts
-    from scintiflow.cohorts.versioning import pull_pointers
+    from scintiflow.cohorts.tracking import pull_cohorts
     from scintiflow.cohorts.versions import COHORTS, POINTER, cohort_versions
 
     names = used_cohorts(load_recipe(params, profile))
     tracked = [name for name in names if name in cohort_versions(Path.cwd())]
-    pull_pointers(Path.cwd(), [COHORTS / f"{name}{POINTER}" for name in tracked])
+    pull_cohorts(Path.cwd(), [COHORTS / f"{name}{POINTER}" for name in tracked])
     typer.echo(f"Pulled: {', '.join(tracked) or 'nothing'}")
     for name in sorted(set(names) - set(tracked)):
         typer.echo(f"No .dvc file here: {name}")
@@ -195,12 +195,21 @@ def fetch(
     rev: Annotated[str, typer.Option(help="Commit: its full SHA, or with a checkout any name of it.")],
     to: Annotated[Path, typer.Option(help="Folder; the cohort becomes a read-only folder in it.")],
     source: Annotated[str, typer.Option(help="URL of the git repository, or a checkout.")] = ".",
-    patients: Annotated[str, typer.Option(help="Pseudonyms with commas between; all if not given.")] = "",
+    patients: Annotated[str, typer.Option(help="Pseudonyms (P-...) with commas between; else all.")] = "",
+    studies: Annotated[str, typer.Option(help="Pseudonyms (S-...) with commas between; else all.")] = "",
+    unpaired: Annotated[bool, typer.Option(help="Only scans that wait for a partner.")] = False,
+    have: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier fetch: what it holds is not transferred again.")
+    ] = None,
 ) -> None:
-    """Fetch a cohort, or some of its patients, at a pinned commit; the project is only read."""
+    """Fetch a cohort, or some of its scans, at a pinned commit; the project is only read."""
     from scintiflow.cohorts.fetch import fetch_cohort
+    from scintiflow.cohorts.selection import Selection
+    from scintiflow.cohorts.wording import fetched_line
 
-    chosen = {patient.strip() for patient in patients.split(",") if patient.strip()}
-    done = fetch_cohort(source, rev, name, to, chosen)
-    state = f"{done.fetched} fetched" if done.fetched else "already there"
-    typer.echo(f"{done.folder}: {done.patients} patients, {done.files} files, {state}")
+    wanted = Selection(patients=_names(patients), studies=_names(studies), unpaired_only=unpaired)
+    typer.echo(fetched_line(fetch_cohort(source, rev, name, to, wanted, have)))
+
+
+def _names(given: str) -> frozenset[str] | None:
+    return frozenset(name.strip() for name in given.split(",") if name.strip()) or None

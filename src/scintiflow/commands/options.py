@@ -12,6 +12,7 @@ ParamsFile = Annotated[Path, typer.Option("--params", help="The recipe.")]
 AllowDirty = Annotated[
     bool, typer.Option(help="Also with code, recipe or cohorts that no commit holds; the run keeps the difference.")
 ]
+IfNeeded = Annotated[bool, typer.Option(help="For schedulers: do nothing if this work is done or under way.")]
 DEFAULT_PARAMS = Path("params.yaml")
 
 

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scintiflow.commands.options import DEFAULT_PARAMS, ParamsFile, Profile, load_recipe, subcommands
+from scintiflow.commands.options import (
+    DEFAULT_PARAMS,
+    AllowDirty,
+    IfNeeded,
+    ParamsFile,
+    Profile,
+    load_recipe,
+    subcommands,
+)
 
 if TYPE_CHECKING:
     from scintiflow.cluster.connection import Connection
@@ -58,12 +66,20 @@ def submit(
     account: Account = "",
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
+    allow_dirty: AllowDirty = False,
+    if_needed: IfNeeded = False,
 ) -> None:
     """Start the retrain pipeline on the cluster, for the cohorts of this checkout."""
+    from scintiflow.cluster.once import Skipped
     from scintiflow.cluster.submission import submit_retrain
 
     recipe = load_recipe(params, profile)
-    submitted = submit_retrain(_connect(context), recipe, Path.cwd(), experiment, account)
+    submitted = submit_retrain(
+        _connect(context), recipe, Path.cwd(), experiment, account, allow_dirty=allow_dirty, if_needed=if_needed
+    )
+    if isinstance(submitted, Skipped):
+        typer.echo(f"Not submitted: {submitted.reason}")
+        raise typer.Exit(1 if submitted.failed else 0)
     typer.echo(f"Submitted {submitted.name}\nRun:  {submitted.run_id}\nURL:  {submitted.url}")
     typer.echo(f"Next: scintiflow pipeline status {submitted.run_id}")
 
@@ -78,7 +94,7 @@ def status(
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Show the stages of a run, their states and times."""
+    """Show the stages of a run, their states and times; of a run that failed, MLflow's parent run ends too."""
     from scintiflow.cluster.watching import looks
 
     connection = _connect(context)
@@ -131,7 +147,11 @@ def schedule(
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Retrain at fixed times from what the cluster's volume holds then; the same schedule twice stays one."""
+    """Retrain at fixed times from what the cluster's volume holds then; it pins nothing, and records what it read.
+
+    The same schedule twice stays one. To retrain on the head of a branch, pinned, run `submit --if-needed` from a
+    clone at fixed times, or the CronJob in infra/kubernetes/triggers.
+    """
     from scintiflow.cluster.submission import schedule_retrain
 
     recipe = load_recipe(params, profile)

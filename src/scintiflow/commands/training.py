@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scintiflow.commands.options import DEFAULT_PARAMS, AllowDirty, ParamsFile, Profile, load_recipe
+from scintiflow.commands.options import DEFAULT_PARAMS, AllowDirty, IfNeeded, ParamsFile, Profile, load_recipe
 
 
 def stage(
@@ -26,14 +26,13 @@ def retrain(
     params: ParamsFile = DEFAULT_PARAMS,
     again: Annotated[list[str] | None, typer.Option(help="Run this stage even if nothing has changed.")] = None,
     allow_dirty: AllowDirty = False,
-    if_needed: Annotated[
-        bool, typer.Option(help="For schedulers: do nothing if this work is done or under way.")
-    ] = False,
+    if_needed: IfNeeded = False,
 ) -> None:
     """Run the whole pipeline on this machine through kfp.local: cohorts to a registered model."""
     from scintiflow.cluster.closing import closing_lines
     from scintiflow.cluster.display import make_console
-    from scintiflow.cluster.retraining import Skipped, retrain
+    from scintiflow.cluster.once import Skipped
+    from scintiflow.cluster.retraining import retrain
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop is like Ctrl-C
     console = make_console()

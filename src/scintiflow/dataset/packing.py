@@ -7,34 +7,30 @@ workers, it comes out byte for byte the same. It appears whole or not at all.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from scintiflow import progress
-from scintiflow.cohorts.ledger import Entry, Ledger, read_ledger
-from scintiflow.cohorts.withdrawals import withdrawn_patients
+from scintiflow.cohorts.ledger import Ledger
+from scintiflow.dataset.delivered import CohortObject, Delivered, read_cohorts
 from scintiflow.dataset.manifest import STUDIES, save_manifest
+from scintiflow.dataset.prepared import Preparation
 from scintiflow.dataset.registration import Registration, register_pair
+from scintiflow.dataset.shares import Share
 from scintiflow.dataset.split import check_split_sizes, patients_per_split, split_of
-from scintiflow.dataset.study import VIEWS, Pair, save_pair
-from scintiflow.dicom.pairing import ScanPair, pair_scans
+from scintiflow.dataset.study import VIEWS, Pair
+from scintiflow.dataset.workers import mapped
+from scintiflow.dicom.pairing import ScanPair
 from scintiflow.dicom.reading import read_scan
-from scintiflow.dicom.reasons import Notice, Outcome, Reason, Rejection
-from scintiflow.dicom.scan import ScanSummary
-from scintiflow.errors import ScintiflowError
-from scintiflow.files import sha256_file, whole_folder, write_json
+from scintiflow.dicom.reasons import Notice, Outcome, Reason
+from scintiflow.files import sha256_file, whole_file, whole_folder, write_json
+from scintiflow.keyed_store import KeyedStore
 from scintiflow.params import IngestParams
 
 LARGEST_USUAL_ROTATION = 5.0  # degrees; beyond it, or half of largest_shift_mm, a pair is marked
 QUARANTINE = "quarantine.json"
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -46,59 +42,46 @@ class PackingReport:
 
 
 @dataclass(frozen=True)
-class _Object:
-    """A de-identified object of a cohort; `reason` if it cannot be used, else `scan`."""
-
-    cohort: str
-    path: Path
-    shown_path: str
-    warnings: tuple[str, ...]
-    scan: ScanSummary | None = None
-    scanner: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
 class _Job:
     pair: ScanPair
-    rapid: _Object
-    standard: _Object
-    params: IngestParams
-    studies: Path
+    rapid: CohortObject
+    standard: CohortObject
+    preparation: Preparation
+
+    @property
+    def hashes(self) -> tuple[str, str]:
+        return self.pair.rapid.counts_sha256, self.pair.standard.counts_sha256
+
+    def read(self) -> Pair:
+        return Pair(rapid=read_scan(self.rapid.path).counts, standard=read_scan(self.standard.path).counts)
 
 
 def pack_cohorts(
-    cohorts: list[Path], params: IngestParams, dataset: Path, *, workers: int | None = None
+    cohorts: list[Path],
+    params: IngestParams,
+    dataset: Path,
+    *,
+    ahead: KeyedStore | None = None,
+    workers: int | None = None,
 ) -> PackingReport:
     """Pair and pack the scans of `cohorts` (folders written by `add_cohort`) into the folder `dataset`.
 
     Patients on the list of the withdrawn beside a cohort are left out, even where the cohort still holds them.
+    Pairs that `pack_share` has left in `ahead` are taken from there, and out of it.
 
     Raises ScintiflowError if a folder is not a cohort, an object was altered since it was added, or a split
     has fewer patients than the parameters ask for.
     """
-    ledgers = [(folder, read_ledger(folder)) for folder in cohorts]
     workers = workers or os.cpu_count() or 1
-    withdrawn = frozenset(patient for folder in cohorts for patient in withdrawn_patients(folder.parent))
-    items = [item for folder, ledger in ledgers for item in _objects(folder, ledger)]
-    to_read = [item for item in items if _patient(item) not in withdrawn]
-    objects = _without_copies(list(_mapped(_read, to_read, workers, "reading cohorts")))
-    objects += [_withheld(item) for item in items if _patient(item) in withdrawn]
-    of_scan = {found.scan.instance_uid: found for found in objects if found.scan is not None and not found.reason}
-    overruled = {uid: reasons for _, ledger in ledgers for uid, reasons in ledger.overruled_scans.items()}
-    pairing = pair_scans([found.scan for found in of_scan.values() if found.scan], params.protocol, overruled)
-    left_out = [_left_out(found, Reason[found.reason]) for found in objects if found.reason]
-    left_out += [_left_out(of_scan[uid], reason) for uid, reason in pairing.reasons.items()]
+    delivered = read_cohorts(cohorts, params, workers)
+    jobs = _jobs(delivered, ahead)
+    left_out = [_left_out(found, Reason[found.reason]) for found in delivered.refused]
+    left_out += [_left_out(delivered.of_scan[uid], reason) for uid, reason in delivered.pairing.reasons.items()]
     with whole_folder(dataset) as folder:
         (folder / STUDIES).mkdir()
-        jobs = [
-            _Job(
-                pair, of_scan[pair.rapid.instance_uid], of_scan[pair.standard.instance_uid], params, folder / STUDIES
-            )
-            for pair in pairing.pairs
-        ]
         rows: list[dict] = []
-        for job, row in zip(jobs, _mapped(_pack, jobs, workers, "registering and packing pairs"), strict=True):
+        pack = partial(_pack, params=params, studies=folder / STUDIES)
+        for job, row in zip(jobs, mapped(pack, jobs, workers, "registering and packing pairs"), strict=True):
             if row is None:
                 left_out += [_left_out(found, Reason.PAIR_MISREGISTERED) for found in (job.rapid, job.standard)]
             else:
@@ -107,7 +90,22 @@ def pack_cohorts(
         check_split_sizes(sizes, params.split)
         save_manifest(folder, rows)
         write_json(folder / QUARANTINE, sorted(left_out, key=lambda entry: (entry["cohort"], entry["object"])))
-    return PackingReport(dataset, _numbers(ledgers, rows, left_out, sizes))
+    for job in jobs:
+        job.preparation.forget(job.hashes)
+    return PackingReport(dataset, _numbers(delivered.ledgers, rows, left_out, sizes))
+
+
+def pack_share(
+    cohorts: list[Path], params: IngestParams, share: Share, ahead: KeyedStore, *, workers: int | None = None
+) -> dict[str, float]:
+    """Register and pack the pairs of a share of the patients into `ahead`, for `pack_cohorts` to find.
+
+    Returns the number of pairs prepared, and of those that were there already. Raises as `pack_cohorts` does.
+    """
+    workers = workers or os.cpu_count() or 1
+    jobs = _jobs(read_cohorts(cohorts, params, workers, share), ahead)
+    made = sum(mapped(_prepare, jobs, workers, "registering and packing pairs"))
+    return {"pairs_prepared": float(made), "pairs_taken_over": float(len(jobs) - made)}
 
 
 def study_name(pair: ScanPair) -> str:
@@ -116,81 +114,37 @@ def study_name(pair: ScanPair) -> str:
     return f"S-{digest[:16]}"
 
 
-_Item: TypeAlias = "tuple[Path, str, str, Entry | None]"
+def _jobs(delivered: Delivered, ahead: KeyedStore | None) -> list[_Job]:
+    preparation, of_scan = Preparation(register_pair, ahead), delivered.of_scan
+    return [
+        _Job(pair, of_scan[pair.rapid.instance_uid], of_scan[pair.standard.instance_uid], preparation)
+        for pair in delivered.pairing.pairs
+    ]
 
 
-def _objects(folder: Path, ledger: Ledger) -> list[_Item]:
-    """(path, path inside the cohort, cohort, entry or None where the cohort does not know the file)."""
-    known = {entry.path: entry for entry in ledger.entries if entry.is_kept and entry.path}
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix == ".dcm"}
-    return [(folder / path, path, ledger.name, known.get(path)) for path in sorted(present | set(known))]
+def _prepare(job: _Job) -> bool:
+    return job.preparation.prepare_ahead(job.hashes, job.read)
 
 
-def _patient(item: _Item) -> str:
-    """Pseudonym; '' where the cohort does not know the file."""
-    entry = item[3]
-    return entry.scan.patient if entry is not None and entry.scan is not None else ""
-
-
-def _withheld(item: _Item) -> _Object:
-    """An object of a withdrawn patient; its path would name the patient."""
-    path, shown, cohort, _ = item
-    return _Object(cohort, path, _hidden("withdrawn", shown), (), reason=Reason.WITHDRAWN.name)
-
-
-def _hidden(what: str, path: str) -> str:
-    return f"{what}-{hashlib.sha256(path.encode()).hexdigest()[:16]}"
-
-
-def _read(item: _Item) -> _Object:
-    path, shown, cohort, entry = item
-    if entry is None:  # its name may be a patient's: only a hash of it is shown
-        return _Object(cohort, path, _hidden("unknown", shown), (), reason=Reason.NOT_DEIDENTIFIED.name)
-    if not path.is_file() or sha256_file(path) != entry.object_sha256:
-        raise ScintiflowError(
-            "is missing or was altered since it was added",
-            where=path,
-            remedy="Fetch the cohort again with `dvc pull`",
-        )
-    try:
-        scan = read_scan(path)
-    except Rejection as rejection:
-        return _Object(cohort, path, shown, entry.warnings, reason=rejection.code)
-    if not scan.identity_removed:
-        return _Object(cohort, path, shown, entry.warnings, reason=Reason.NOT_DEIDENTIFIED.name)
-    return _Object(cohort, path, shown, entry.warnings, scan=scan.summary(), scanner=scan.scanner)
-
-
-def _without_copies(objects: list[_Object]) -> list[_Object]:
-    """An object that two cohorts hold counts once."""
-    seen: set[str] = set()
-    settled = []
-    for found in sorted(objects, key=lambda found: (found.cohort, found.shown_path)):
-        uid = found.scan.instance_uid if found.scan else ""
-        copy = uid in seen
-        settled.append(_Object(found.cohort, found.path, found.shown_path, (), reason="DUPLICATE") if copy else found)
-        if uid:
-            seen.add(uid)
-    return settled
-
-
-def _pack(job: _Job) -> dict | None:
+def _pack(job: _Job, params: IngestParams, studies: Path) -> dict | None:
     """Register and write one pair; its manifest row, or None if the scans lie too far apart."""
-    rapid, standard = read_scan(job.rapid.path).counts, read_scan(job.standard.path).counts
-    registered = register_pair(rapid, standard)
+    prepared = job.preparation.prepared(job.hashes, job.read)
+    registered = prepared.registered
     farthest = max(np.hypot(view.row_shift, view.column_shift) for view in registered) * job.pair.rapid.spacing_mm
-    if farthest > job.params.largest_shift_mm:
+    if farthest > params.largest_shift_mm:
         return None
-    unusual = farthest > job.params.largest_shift_mm / 2 or any(
+    unusual = farthest > params.largest_shift_mm / 2 or any(
         abs(view.rotation) > LARGEST_USUAL_ROTATION for view in registered
     )
     study = study_name(job.pair)
-    target = job.studies / f"{study}.npz"
-    save_pair(target, Pair(rapid=rapid, standard=standard))
-    return {**_identity(job, study, unusual), **_measured(job.pair, registered), "file_sha256": sha256_file(target)}
+    target = studies / f"{study}.npz"
+    with whole_file(target) as written:
+        written.write_bytes(prepared.packed)
+    identity = _identity(job, study, split_of(job.pair.standard.patient, params.split), unusual)
+    return {**identity, **_measured(job.pair, registered), "file_sha256": sha256_file(target)}
 
 
-def _identity(job: _Job, study: str, unusual: bool) -> dict:
+def _identity(job: _Job, study: str, split: str, unusual: bool) -> dict:
     pair = job.pair
     age = pair.standard.age_years
     warnings = {*pair.warnings, *job.rapid.warnings, *job.standard.warnings}
@@ -200,7 +154,7 @@ def _identity(job: _Job, study: str, unusual: bool) -> dict:
         "study": study,
         "patient": pair.standard.patient,
         "cohort": job.standard.cohort,
-        "split": split_of(pair.standard.patient, job.params.split),
+        "split": split,
         "age_years": float("nan") if age is None else age,
         "scanner": job.standard.scanner,
         "warnings": " ".join(sorted(warnings)),
@@ -224,7 +178,7 @@ def _measured(pair: ScanPair, registered: tuple[Registration, ...]) -> dict:
     return row
 
 
-def _left_out(found: _Object, reason: Reason) -> dict[str, str]:
+def _left_out(found: CohortObject, reason: Reason) -> dict[str, str]:
     return {
         "cohort": found.cohort,
         "object": found.shown_path,
@@ -236,10 +190,10 @@ def _left_out(found: _Object, reason: Reason) -> dict[str, str]:
 
 
 def _numbers(
-    ledgers: list[tuple[Path, Ledger]], rows: list[dict], left_out: list[dict[str, str]], sizes: dict[str, int]
+    ledgers: list[Ledger], rows: list[dict], left_out: list[dict[str, str]], sizes: dict[str, int]
 ) -> dict[str, float]:
     numbers: dict[str, float] = {f"delivered_{outcome.value}": 0.0 for outcome in Outcome}
-    for _, ledger in ledgers:
+    for ledger in ledgers:
         for outcome, files in ledger.outcomes.items():
             numbers[f"delivered_{outcome}"] += files
     numbers["scans_packed"] = 2.0 * len(rows)
@@ -262,17 +216,3 @@ def _numbers(
         )
         numbers["warned_pairs"] = float(sum(bool(row["warnings"]) for row in rows))
     return numbers
-
-
-def _mapped(function: Callable[[T], R], items: list[T], workers: int, label: str) -> Iterator[R]:
-    """`function` of each item, in order, over `workers` processes, showing progress."""
-    workers = min(workers, len(items))
-    if workers <= 1:
-        yield from map(function, progress.track(items, label))
-        return
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(workers, mp_context=context) as pool, progress.work(label, len(items)) as bar:
-        for result in pool.map(function, items):
-            bar.advance()
-            yield result

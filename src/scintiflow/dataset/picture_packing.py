@@ -26,11 +26,14 @@ from scintiflow.dataset.picture_files import (
     list_delivery,
     read_pair,
 )
-from scintiflow.dataset.registration import register_view
+from scintiflow.dataset.prepared import Preparation
+from scintiflow.dataset.registration import Registration, register_view
+from scintiflow.dataset.shares import Share
 from scintiflow.dataset.split import check_split_sizes, patients_per_split, split_of
-from scintiflow.dataset.study import Pair, save_pair
+from scintiflow.dataset.study import Pair
 from scintiflow.errors import ScintiflowError
-from scintiflow.files import sha256_file, whole_folder, write_json
+from scintiflow.files import sha256_file, whole_file, whole_folder, write_json
+from scintiflow.keyed_store import KeyedStore
 from scintiflow.modality import PICTURE
 from scintiflow.params import IngestParams
 from scintiflow.processes import in_processes
@@ -49,9 +52,16 @@ class _Packed:
 
 
 def pack_pictures(
-    cohorts: list[Path], params: IngestParams, dataset: Path, *, workers: int | None = None
+    cohorts: list[Path],
+    params: IngestParams,
+    dataset: Path,
+    *,
+    ahead: KeyedStore | None = None,
+    workers: int | None = None,
 ) -> PackingReport:
     """Pair and pack the pictures of `cohorts` (see `picture_files`) into the folder `dataset`.
+
+    Pairs that `pack_picture_share` has left in `ahead` are taken from there, and out of it.
 
     Raises ScintiflowError if a folder is no such delivery, nothing is left of all of them, or a split has fewer
     patients than the parameters ask for.
@@ -71,9 +81,9 @@ def pack_pictures(
     with whole_folder(dataset) as folder:
         (folder / STUDIES).mkdir()
         packed: list[tuple[PicturePair, dict, np.ndarray]] = []
-        pack = partial(_pack, params=params, studies=folder / STUDIES)
-        workers = workers or min(os.cpu_count() or 1, 1 + len(pairs) // PAIRS_PER_PROCESS)
-        done = in_processes(pack, pairs, workers, "ingest")
+        preparation = Preparation(_register, ahead)
+        pack = partial(_pack, params=params, studies=folder / STUDIES, preparation=preparation)
+        done = in_processes(pack, pairs, workers or _useful_workers(pairs), "ingest")
         for pair, found in zip(pairs, progress.track(done, "reading and packing pictures", len(pairs)), strict=True):
             if found.row is None or found.thumbnail is None:
                 leave_out(pair, found.refusal or Refusal.UNREADABLE)
@@ -103,23 +113,60 @@ def pack_pictures(
         check_split_sizes(sizes, params.split)
         save_manifest(folder, list(rows.values()))
         write_json(folder / QUARANTINE, sorted(left_out, key=lambda entry: (entry["cohort"], entry["object"])))
+    for row in rows.values():
+        preparation.forget((row["rapid_counts_sha256"], row["standard_counts_sha256"]))
     return PackingReport(dataset, _numbers(list(rows.values()), left_out, sizes))
 
 
-def _pack(pair: PicturePair, params: IngestParams, studies: Path) -> _Packed:
+def pack_picture_share(
+    cohorts: list[Path], params: IngestParams, share: Share, ahead: KeyedStore, *, workers: int | None = None
+) -> dict[str, float]:
+    """As `packing.pack_share`, for pictures."""
+    pairs = [pair for cohort in cohorts for pair in list_delivery(cohort).pairs if share.holds(_patient(pair))]
+    prepare = partial(_prepare, preparation=Preparation(_register, ahead))
+    done = in_processes(prepare, pairs, workers or _useful_workers(pairs), "ingest")
+    made = sum(progress.track(done, "reading and packing pictures", len(pairs)))
+    return {"pairs_prepared": float(made), "pairs_taken_over": float(len(pairs) - made)}
+
+
+def _useful_workers(pairs: list[PicturePair]) -> int:
+    return min(os.cpu_count() or 1, 1 + len(pairs) // PAIRS_PER_PROCESS)
+
+
+def _prepare(pair: PicturePair, preparation: Preparation) -> bool:
+    try:
+        low, high = read_pair(pair)
+    except PictureRefusedError:  # pack_pictures says so
+        return False
+    hashes = counts_sha256(low), counts_sha256(high)
+    return preparation.prepare_ahead(hashes, lambda: Pair(rapid=low, standard=high))
+
+
+def _register(low: np.ndarray, high: np.ndarray) -> tuple[Registration, ...]:
+    """All planes of a picture lie at one place."""
+    return (register_view(low.sum(axis=0), high.sum(axis=0)),)
+
+
+def _patient(pair: PicturePair) -> str:
+    return _pseudonym("P", f"scintiflow/picture-patient\0{pair.patient}")
+
+
+def _pack(pair: PicturePair, params: IngestParams, studies: Path, preparation: Preparation) -> _Packed:
     """Read, register and write one pair."""
     try:
         low, high = read_pair(pair)
     except PictureRefusedError as refused:
         return _Packed(refusal=refused.refusal)
-    placed = register_view(low.sum(axis=0), high.sum(axis=0))
+    hashes = counts_sha256(low), counts_sha256(high)
+    prepared = preparation.prepared(hashes, lambda: Pair(rapid=low, standard=high))
+    (placed,) = prepared.registered
     if np.hypot(placed.row_shift, placed.column_shift) > params.image_pairs.largest_shift_pixels:
         return _Packed(refusal=Refusal.MISREGISTERED)
-    patient = _pseudonym("P", f"scintiflow/picture-patient\0{pair.patient}")
-    hashes = counts_sha256(low), counts_sha256(high)
+    patient = _patient(pair)
     study = _pseudonym("S", f"{patient}\0{hashes[0]}\0{hashes[1]}")
     target = studies / f"{study}.npz"
-    save_pair(target, Pair(rapid=low, standard=high))
+    with whole_file(target) as written:
+        written.write_bytes(prepared.packed)
     row = {
         "study": study,
         "patient": patient,

@@ -8,6 +8,7 @@ A study is `<study>.npz` with the arrays
 Everything else (age, spacing, velocities, registration, split) stands in `manifest.parquet`.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +37,17 @@ class Pair:
             raise ValueError(f"rapid {self.rapid.shape} and standard {self.standard.shape} differ in shape")
 
 
+def packed_bytes(pair: Pair) -> bytes:
+    """The content of a packed study; equal counts give equal bytes."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, rapid=pair.rapid, standard=pair.standard)
+    return stream.getvalue()
+
+
 def save_pair(path: Path, pair: Pair) -> None:
-    """Write the packed study, whole or not at all; equal counts give equal bytes."""
-    with whole_file(path) as partial, partial.open("wb") as target:
-        np.savez_compressed(target, rapid=pair.rapid, standard=pair.standard)
+    """Write the packed study, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_bytes(packed_bytes(pair))
 
 
 def load_pair(path: Path) -> Pair:

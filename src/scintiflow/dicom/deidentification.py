@@ -21,7 +21,7 @@ from scintiflow.dicom import header
 from scintiflow.dicom.allowlist import pruned
 from scintiflow.dicom.attributes import Attributes, Values
 from scintiflow.dicom.codes import DEIDENTIFICATION_METHODS, TECHNETIUM_99M, VIEW_CODES, VIEW_ORIENTATION, Code
-from scintiflow.dicom.encoding import encoded, encoded_items
+from scintiflow.dicom.encoding import EncodedFile, encoded, encoded_items
 from scintiflow.dicom.identity import IdentityKey
 from scintiflow.dicom.leaks import refuse_identifiers
 from scintiflow.dicom.opening import Opened, parse, silenced
@@ -39,12 +39,13 @@ METHOD = [f"Basic Profile, dicom-anonymizer {version('dicom-anonymizer')}", "sci
 
 def deidentified(opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason] = frozenset()) -> Dataset:
     """The scan as a de-identified object; see `deidentified_file`."""
-    return parse(deidentified_file(opened, scan, key, overruled))
+    written = deidentified_file(opened, scan, key, overruled)
+    return parse(bytes(written))
 
 
 def deidentified_file(
     opened: Opened, scan: Scan, key: IdentityKey, overruled: frozenset[Reason] = frozenset()
-) -> bytes:
+) -> EncodedFile:
     """The scan as a de-identified Part 10 file, Explicit VR Little Endian, counts exact, row 0 at the head end.
 
     `scan` is what `scan_of(opened, overruled)` returned. Raises Rejection DEIDENTIFICATION_FAILED if the
@@ -54,7 +55,7 @@ def deidentified_file(
         try:
             result = _built(opened.attributes, scan, key, overruled)
             written = encoded(result, meta_attributes(result["SOPClassUID"], result["SOPInstanceUID"]))
-            refuse_identifiers(opened.attributes, written[: -scan.counts.nbytes])  # pixels come last
+            refuse_identifiers(opened.attributes, written.header)
         except Rejection:
             raise
         except Exception as error:  # the profile meets whatever vendors write; messages may quote it

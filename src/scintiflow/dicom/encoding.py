@@ -5,9 +5,12 @@ megabyte. What is written here is a subset: ASCII texts, numbers, sequences of e
 else raises. Tests hold the bytes against those of pydicom's writer.
 """
 
+import hashlib
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from pydicom.datadict import dictionary_VR
@@ -21,15 +24,48 @@ LONG = frozenset({"OB", "OW", "SQ"})  # reserved bytes and a length of 32 bits
 WITH_16_BITS = {"SmallestImagePixelValue": "US", "LargestImagePixelValue": "US", "PixelData": "OW"}
 
 
-def encoded(attributes: Mapping[str, Any], file_meta: Mapping[str, Any]) -> bytes:
+@dataclass(frozen=True)
+class EncodedFile:
+    """A Part 10 file in two pieces, so that nobody need copy the larger one.
+
+    Attributes:
+        header: everything up to the pixel values.
+        pixels: the pixel values, which end the file.
+    """
+
+    header: bytes
+    pixels: memoryview = field(repr=False)
+
+    def __bytes__(self) -> bytes:
+        return self.header + self.pixels
+
+    def sha256(self) -> str:
+        """Hex SHA-256 of the file."""
+        digest = hashlib.sha256(self.header)
+        digest.update(self.pixels)
+        return digest.hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Neither synced nor under a temporary name."""
+        with path.open("wb", buffering=0) as target:
+            for piece in (memoryview(self.header), self.pixels):
+                while piece:  # a file takes what it can at once, and says how much that was
+                    piece = piece[target.write(piece) :]
+
+
+def encoded(attributes: Mapping[str, Any], file_meta: Mapping[str, Any]) -> EncodedFile:
     """A Part 10 file: the bytes that `object_bytes` gives for a dataset of the same content.
 
     Both arguments are values by keyword. A sequence is a list of such mappings, or what `encoded_items` made of one.
+    PixelData must be there, as a memoryview of an even number of bytes.
     Raises KeyError, TypeError, ValueError or struct.error for what de-identification never writes.
     """
     meta = b"".join(_content(file_meta))
     length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(meta))
-    return b"".join((PREAMBLE, length, meta, *_content(attributes)))
+    *header, pixels = (PREAMBLE, length, meta, *_content(attributes))
+    if not isinstance(pixels, memoryview):
+        raise TypeError("PixelData is not a memoryview, or not the last element")
+    return EncodedFile(b"".join(header), pixels)
 
 
 def encoded_items(items: Iterable[Mapping[str, Any]]) -> bytes:

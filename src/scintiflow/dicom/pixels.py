@@ -1,5 +1,7 @@
 """Pixel data to non-negative integer counts, checked before and after decoding."""
 
+import math
+
 import numpy as np
 from pydicom.uid import (
     JPEG2000,
@@ -63,6 +65,17 @@ def decode_frames(dataset: Image) -> np.ndarray:
     if pixels.max() >= ceiling:
         raise Rejection(Reason.SATURATED, f"{int((pixels >= ceiling).sum())} pixels at {ceiling}")
     return pixels.astype(np.uint16, copy=False)
+
+
+def frame_sums(frames: np.ndarray) -> list[int]:
+    """The exact sum of each of `frames`, uint16 `[frame, row, column]`.
+
+    As many rows as fit are added in 16 bits first, which takes a third of the time of a sum in 64.
+    """
+    fitting = np.iinfo(np.uint16).max // max(int(frames.max()), 1)
+    together = math.gcd(frames.shape[1], 2 ** (fitting.bit_length() - 1))
+    groups = np.add.reduce(frames.reshape(len(frames), together, -1), axis=1, dtype=np.uint16)
+    return [int(total) for total in groups.sum(axis=1, dtype=np.int64)]
 
 
 def _decoded(dataset: Image) -> np.ndarray:

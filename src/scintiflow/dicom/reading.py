@@ -11,7 +11,7 @@ from pydicom.uid import UID, NuclearMedicineImageStorage, SecondaryCaptureImageS
 from scintiflow.dicom import header
 from scintiflow.dicom.attributes import Attributes
 from scintiflow.dicom.opening import Opened, parse, read_regular_file, untrusted
-from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, may_have_lost
+from scintiflow.dicom.pixels import check_transfer_syntax, decode_frames, frame_sums, may_have_lost
 from scintiflow.dicom.reasons import Notice, Reason, Rejection
 from scintiflow.dicom.scan import BOTH_VIEWS, Scan
 from scintiflow.dicom.views import find_views, photopeak_frames, turned
@@ -51,7 +51,7 @@ def _scan(dataset: Attributes, overruled: frozenset[Reason], stated_mm_s: float 
     acquired = header.acquired(dataset, warnings)
     header.check_radionuclide(dataset)
     all_counts = decode_frames(dataset)
-    sums = [int(frame.sum(dtype=np.int64)) for frame in all_counts]
+    sums = frame_sums(all_counts)
     _check_count_sum(dataset, sum(sums), warnings, Reason.DERIVED_INPUT in overruled)
     frames, counts, views = _oriented_views(dataset, all_counts, warnings)
     counts_per_view = tuple(sums[frame] for frame in frames)

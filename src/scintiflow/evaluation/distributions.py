@@ -91,10 +91,9 @@ def features_of(
         volumes = dict(estimates) | {STANDARD: case.pair.standard, RENOISED: twin}
         if case.expected is not None:
             volumes[TRUTH] = case.expected
-        found.sam = {
-            name: {case.row["patient"]: Moments.of(perceptual.sam(volume, case.body, crop))}
-            for name, volume in volumes.items()
-        }
+        moments = {name: Moments.of(perceptual.sam(volume, case.body, crop)) for name, volume in volumes.items()}
+        if moments[STANDARD].number:  # a poor prior may leave no token inside the body
+            found.sam = {name: {case.row["patient"]: these} for name, these in moments.items()}
     return found
 
 
@@ -129,7 +128,7 @@ def whole_set(sets: FeatureSets, reasons: dict[str, str], params: EvaluateParams
     return {
         name: {
             "available": name not in reasons and bool(values[name]),
-            "reason": reasons.get(name, "" if values[name] else "no patient has two views"),
+            "reason": reasons.get(name, "" if values[name] else "no patient has two views with a body in them"),
             "patients": counted[name][0],
             "views": counted[name][1],
             "floor": values[name].get(RENOISED, {}).get("value"),
@@ -193,13 +192,15 @@ def weighted_discrepancy(within: np.ndarray, among: np.ndarray, between: np.ndar
 def sam_frechet(
     found: dict[str, Moments], reference: dict[str, Moments], params: EvaluateParams
 ) -> dict[str, float | None]:
-    """Frechet distance between two sets of tokens, and its bootstrap interval over patients.
+    """Frechet distance between two sets of tokens, and its bootstrap interval over patients; None below two tokens.
 
     Drawing a patient twice makes the sets differ more, so the interval is the basic one, which turns that bias
     round; it does not reach below zero.
     """
     patients = sorted(set(found) & set(reference))
     ours, theirs = [found[name] for name in patients], [reference[name] for name in patients]
+    if sum(moments.number for moments in ours) < 2:
+        return {"value": None, "low": None, "high": None}
     value = frechet(_summed(ours), _summed(theirs))
     if len(patients) < 2:
         return {"value": value, "low": None, "high": None}

@@ -52,7 +52,7 @@ def draw_picture(case: Case, estimates: dict[str, np.ndarray], ceiling: float, p
     with whole_file(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
     caption = (
-        f"Levels 0 to {ceiling:g} of {LEVELS:g} from black to white, the same in every panel. The difference is the "
-        f"mean over the colours, ±{LIMIT} levels: red is too bright, blue too dark."
+        f"From black, level 0, to white, {ceiling:g} (at most {LEVELS:g}), the same in every panel. The difference "
+        f"is the mean over the colours, ±{LIMIT} levels: red is too bright, blue too dark."
     )
     return Picture(path, f"{case.row['study']}, {case.row['cohort']}", caption)

@@ -29,6 +29,7 @@ from scintiflow.evaluation.report_fidelity import (
     SET_NAMES,
     edge_chart,
     lesion_list,
+    lesions_by_strength,
     noise_chart,
     set_table,
     worst_patients,
@@ -45,6 +46,7 @@ from scintiflow.evaluation.report_tables import (
     patients_of,
     real_scan_rows,
 )
+from scintiflow.evaluation.report_wording import PICTURE_DEFINITIONS, in_words_of_pictures
 from scintiflow.evaluation_folder import CAPTIONS, CURVES, EDGES, LESIONS, NOISE, PATIENTS, PICTURES, SUMMARY, TIMINGS
 from scintiflow.files import read_json, whole_file
 from scintiflow.pages import page_template
@@ -195,6 +197,7 @@ def render_report(content: ReportContent, path: Path) -> None:
         sets=set_table(summary),
         worst=worst_patients(content.table, summary),
         lesion_list=lesion_list(content.lesions),
+        lesions_by_strength=lesions_by_strength(content.lesions),
         noise_chart=noise_chart(content.noise),
         edge_chart=edge_chart(content.edges),
         differences=difference_table(summary),
@@ -222,9 +225,10 @@ def render_report(content: ReportContent, path: Path) -> None:
         pictures=[budget.embed(picture) for picture in content.pictures],
         missing={NAMES.get(kind, kind): reason for kind, reason in sorted(content.not_available.items())},
         found=found_by_gate,
+        picture_definitions=PICTURE_DEFINITIONS,
     )
     with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(in_words_of_pictures(page) if content.of_pictures else page, encoding="utf-8")
 
 
 class _Budget:

@@ -1,6 +1,6 @@
 """Sections about what is trained: SAM, priors, the cascade."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -78,6 +78,8 @@ class AugmentationParams(Section):
 
 
 class TrainCascadeParams(Section):
+    BY_WHOM: ClassVar[frozenset[str]] = frozenset({"devices", "nodes"})
+
     first: NetworkParams
     second: NetworkParams
     second_every: Count

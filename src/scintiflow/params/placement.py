@@ -15,6 +15,7 @@ from scintiflow.params.section import Count, Section
 
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity
 QUANTITY = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?"
+SHARED = ("ingest", "distil_priors")  # steps whose patients several pods may share
 POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 LABEL_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
@@ -130,11 +131,11 @@ class PlacementParams(Section):
         return values | merged
 
     @model_validator(mode="after")
-    def _only_priors_are_sharded(self) -> "PlacementParams":
+    def _few_steps_are_sharded(self) -> "PlacementParams":
         for name in type(self).model_fields:
             step = getattr(self, name)
-            if isinstance(step, StepPlacement) and step.shards > 1 and name != "distil_priors":
-                raise ValueError(f"{name}: only distil_priors can be done by several pods (shards)")
+            if isinstance(step, StepPlacement) and step.shards > 1 and name not in SHARED:
+                raise ValueError(f"{name}: only {' and '.join(SHARED)} can be done by several pods (shards)")
         return self
 
     def step(self, stage: str) -> StepPlacement:

@@ -6,7 +6,9 @@ place that every machine sees, so the claim lives there.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow.entities import Run
 
@@ -16,12 +18,17 @@ from scintiflow.registry.surroundings import git_sha, surroundings
 WORK_TAG = "scintiflow.work_key"
 ALIVE_TAG = "scintiflow.alive_at"  # seconds since 1970, renewed while the run goes on
 HELD_TAG = "scintiflow.claim_held"
+CLUSTER_TAG = "scintiflow.kubeflow_run"
 SILENT_AFTER = 900.0  # seconds without a sign of life after which a run is taken for dead
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A pipeline run that did, does or tried a piece of work. `status` is RUNNING, FINISHED, FAILED or KILLED."""
+    """A pipeline run that did, does or tried a piece of work.
+
+    `status` is RUNNING, FINISHED, FAILED or KILLED. `cluster_run` is the id of the Kubeflow run that does it, '' on a
+    machine that gives signs of life itself.
+    """
 
     run_id: str
     name: str
@@ -29,10 +36,13 @@ class Attempt:
     started: int
     alive_at: float
     held: bool
+    cluster_run: str = ""
 
     @property
     def is_running(self) -> bool:
-        return self.status == "RUNNING" and time.time() - self.alive_at < SILENT_AFTER
+        if self.status != "RUNNING":
+            return False
+        return bool(self.cluster_run) or time.time() - self.alive_at < SILENT_AFTER
 
 
 def attempts(work_key: str) -> list[Attempt]:
@@ -81,6 +91,28 @@ def keep_alive(run_id: str) -> None:
     open_client().set_tag(run_id, ALIVE_TAG, str(time.time()))
 
 
+def hand_over(run_id: str, cluster_run: str, files: Iterable[Path]) -> None:
+    """A Kubeflow run does the claimed work from now on: its stages join this parent run, which keeps `files`.
+
+    Called while its first pod is being scheduled.
+    """
+    client = open_client()
+    for tag in (PIPELINE_RUN_TAG, CLUSTER_TAG):
+        client.set_tag(run_id, tag, cluster_run)
+    for path in files:
+        client.log_artifact(run_id, str(path))
+
+
+def give_back(run_id: str) -> None:
+    """The claimed work was not started."""
+    open_client().delete_run(run_id)
+
+
+def settle(run_id: str, status: str) -> None:
+    """Close a run that ended without saying so itself."""
+    open_client().set_terminated(run_id, status)
+
+
 def _attempt(run: Run) -> Attempt:
     tags = run.data.tags
     return Attempt(
@@ -90,4 +122,5 @@ def _attempt(run: Run) -> Attempt:
         started=run.info.start_time,
         alive_at=float(tags.get(ALIVE_TAG, 0)),
         held=HELD_TAG in tags,
+        cluster_run=tags.get(CLUSTER_TAG, ""),
     )

@@ -193,7 +193,7 @@ def _against_champion(
     same = rescored is not None and champion is not None
     same = same and rescored.checkpoint_sha256 == champion.checkpoint_sha256  # type: ignore[union-attr]
     note = "" if same else f"rescored: {_named(rescored)}; champion now: {_named(champion)}; evaluate again"
-    yield Verdict(PAIRED, rule, asked, None, same, note)
+    yield Verdict(PAIRED, rule, asked, None, same, note, _named(champion) if same else "")
     if champion is not None and champion.checkpoint_sha256 == checkpoint_sha256:
         note = "the weights are the champion's, byte for byte: there is nothing to promote"
         yield Verdict(PAIRED, "Another model than the champion", "other weights", None, False, note)

@@ -164,11 +164,30 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
         client.set_tag(run_id, f"scintiflow.{name}", value)
     for path in artifacts:
         client.log_artifact(run_id, str(path))
-    left_running = f"tags.`{PARENT_TAG}` = '{run_id}' and attributes.status = 'RUNNING'"
+    _end(client, parent, status)
+    return run_id
+
+
+def end_abandoned(pipeline_run: str, status: str) -> bool:
+    """End the parent run of a pipeline run that is over and whose pod was killed before it could say so.
+
+    What its stages left open gets the same `status`, FAILED or KILLED. False if there is nothing to end.
+    """
+    client = open_client()
+    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
+    wanted = f"tags.`{PIPELINE_RUN_TAG}` = '{pipeline_run}' and attributes.status = 'RUNNING'"
+    open_parents = client.search_runs(everywhere, filter_string=wanted)
+    for parent in open_parents:
+        _end(client, parent, status)
+    return bool(open_parents)
+
+
+def _end(client: MlflowClient, parent: Run, status: str) -> None:
+    """End a parent run and the stages that could not say so themselves."""
+    left_running = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
     for child in client.search_runs([parent.info.experiment_id], filter_string=left_running):
         client.set_terminated(child.info.run_id, "KILLED" if status == "FINISHED" else status)
-    client.set_terminated(run_id, status)
-    return run_id
+    client.set_terminated(parent.info.run_id, status)
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict) -> None:

@@ -44,6 +44,18 @@ def surroundings() -> Surroundings:
     )
 
 
+def name_the_run(experiment: str, name: str) -> None:
+    """Tell every stage, through the environment, which run it belongs to and where that is kept."""
+    os.environ[PIPELINE_RUN] = name
+    os.environ[EXPERIMENT] = experiment
+    os.environ[TRACKING_URI] = surroundings().tracking_uri
+
+
+def stamp_the_code() -> None:
+    """Fix, for every stage, which commit the code is. What differs from it must have been looked at before."""
+    os.environ[GIT_SHA] = git_sha()
+
+
 @cache
 def git_sha() -> str:
     """The commit of the code that runs, '+changes' appended when the tree differs, or 'unknown'.

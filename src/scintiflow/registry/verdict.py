@@ -30,7 +30,7 @@ class Verdict:
     @property
     def found_in_words(self) -> str:
         if self.found is None:
-            return self.note or "–"
+            return self.note or self.shown or "–"
         return self.shown or f"{self.found:.4g}".replace("-", "−")
 
     @property

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ import pandas as pd
 import torch
 
 from scintiflow.dataset.manifest import Dataset, modality_of, shift_pixels
-from scintiflow.dataset.priors import INDEX, Prior, load_prior
+from scintiflow.dataset.priors import INDEX, Prior, load_prior, save_prior
 from scintiflow.files import sha256_file, whole_folder, write_json
+from scintiflow.keyed_store import KeyedStore
 from scintiflow.params import DistilPriorsParams
 from scintiflow.phantom.truth import find_truth
 from scintiflow.progress import track
@@ -40,7 +41,6 @@ from scintiflow.sam import (
 )
 from scintiflow.sam.distillation import Asker, in_processes, useful_workers
 from scintiflow.sam.overlap import dice
-from scintiflow.sam.prior_store import PriorStore
 from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import Tracker
 
@@ -67,7 +67,7 @@ def distil(
     params: DistilPriorsParams,
     folder: Path,
     tracker: Tracker,
-    store: PriorStore,
+    store: KeyedStore,
     truth_root: Path | None = None,
 ) -> dict[str, float]:
     """Write `<study>.npz` for every study and the index `priors.json` to `folder`.
@@ -95,7 +95,7 @@ def distil(
 
 
 def distil_share(
-    dataset: Dataset, sam_folder: Path, params: DistilPriorsParams, store: PriorStore, share: int, shares: int
+    dataset: Dataset, sam_folder: Path, params: DistilPriorsParams, store: KeyedStore, share: int, shares: int
 ) -> dict[str, float]:
     """Compute what `store` lacks for every `shares`-th patient from number `share` (0, 1, ...) on.
 
@@ -121,7 +121,7 @@ class _Filled:
 
 
 def _fill(
-    store: PriorStore,
+    store: KeyedStore,
     rows: list[pd.Series],
     asker: Asker,
     sam_folder: Path,
@@ -137,7 +137,7 @@ def _fill(
     for row, prior, spent in track(
         _priors(missing, asker, sam_folder, params, dataset), "semantic priors", len(missing)
     ):
-        found[keys[row["study"]]] = store.put(keys[row["study"]], prior)
+        found[keys[row["study"]]] = store.put(keys[row["study"]], partial(save_prior, prior=prior))
         seconds.append(spent / 2)
     report = {"studies_computed": float(len(missing)), "studies_taken_over": float(len(rows) - len(missing))}
     if seconds:

@@ -62,7 +62,7 @@ def run_stage(
         surroundings = _cohort_tags(getattr(section, "cohorts", []), given) | _image_tag()
         with (
             stage_run(stage, section.model_dump(), tags | surroundings) as run,
-            unfinished_work(_work_name(stage, section.sha256(), tags)) as checkpoints,
+            unfinished_work(_work_name(stage, section.work_sha256(), tags)) as checkpoints,
         ):
             for name in DATA_SETS & given.keys():
                 run.used(name, given[name], hashes[f"input.{name}.sha256"])

@@ -70,10 +70,7 @@ from scintiflow.restoration.variants import BASELINES
 from scintiflow.stages.champion_restorer import CHAMPION, champion_of
 from scintiflow.tracking import Tracker
 
-NO_REGIONS = (
-    "none: these are pictures, levels 0 to 255, scored on the whole frame; what this page says of "
-    "counts and bodies does not apply to them"
-)
+NO_REGIONS = "none: these are pictures, levels 0 to 255, scored on the whole frame"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

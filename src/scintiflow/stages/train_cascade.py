@@ -64,7 +64,7 @@ def run(params: TrainCascadeParams, inputs: Inputs, outputs: Outputs, tracker: T
             remedy="Set it to 0, as profiles/endoscopy.yaml does",
         )
     training_set = sha256_file(inputs.dataset / MANIFEST)
-    recipe = f"{params.sha256()} {training_set} {_priors_sha256(inputs.priors)}"
+    recipe = f"{params.work_sha256()} {training_set} {_priors_sha256(inputs.priors)}"
     checkpoint_folder = outputs.checkpoints or outputs.cascade.with_name(f"{outputs.cascade.name}.checkpoint")
 
     started = time.monotonic()
