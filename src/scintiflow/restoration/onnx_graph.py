@@ -20,12 +20,14 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from scintiflow.errors import ScintiflowError
 from scintiflow.files import whole_file
 from scintiflow.restoration.model_folder import FIRST, GRAPH, checked_weights, checkpoint_sha256, description_of
 from scintiflow.restoration.restorer import RestorationNetwork, load_network
 from scintiflow.restoration.runtime import WEIGHTS_PROPERTY
 
 TOLERANCE = 1e-4  # largest difference from torch: of counts relative to 1 + counts; a test holds it
+UNROLLED = ("restormer",)  # backbones whose operations depend on the image's size
 ODD_ROWS, ODD_COLUMNS = 45, 11  # more than a patch: sides without a common divisor, so that none is taken for fixed
 SMALLEST_REFERENCE_BYTES = 64  # smaller tensors stay in the graph
 SAFETENSORS_HEADER = 8  # bytes that say how long the header is
@@ -34,10 +36,17 @@ SAFETENSORS_HEADER = 8  # bytes that say how long the header is
 def export_graph(cascade_folder: Path) -> Path:
     """Write `first.onnx` beside the weights of f^IR1; returns its path.
 
-    Raises ScintiflowError if the folder is no trained cascade or its weights are not the described ones.
+    Raises ScintiflowError if the folder is no trained cascade, its weights are not the described ones, or its network
+    cannot be one graph for all sizes.
     """
-    network = load_network(cascade_folder)
-    model = _exported(network, int(description_of(cascade_folder)["patch_pixels"]))
+    network, description = load_network(cascade_folder), description_of(cascade_folder)
+    if description["first"]["backbone"] in UNROLLED:
+        raise ScintiflowError(
+            "a Restormer cuts an image into as many tiles as its size asks for, so no one graph fits all sizes",
+            where=cascade_folder,
+            remedy="Nothing to do: it restores in torch",
+        )
+    model = _exported(network, int(description["patch_pixels"]))
     _refer_to(checked_weights(cascade_folder), model)
     _sign(model, checkpoint_sha256(cascade_folder))
     with whole_file(cascade_folder / GRAPH) as partial:

@@ -130,7 +130,8 @@ def _add_graph(folder: Path) -> None:
     try:
         export_graph(folder)
     except Exception as error:  # the exporter raises whatever a network's operations make it raise
-        print(f"no ONNX graph: torch cannot export this network ({type(error).__name__})", file=sys.stderr)
+        reason = getattr(error, "reason", f"torch cannot export this network ({type(error).__name__})")
+        print(f"no ONNX graph: {reason}", file=sys.stderr)
 
 
 def _champion_in(summary: dict[str, Any]) -> Champion | None:
