@@ -11,7 +11,7 @@ import scintiflow
 from scintiflow.cluster import retraining
 from scintiflow.cluster.pins import used_cohorts
 from scintiflow.errors import ScintiflowError
-from scintiflow.registry.surroundings import GIT_SHA, git_sha
+from scintiflow.registry.surroundings import GIT_SHA
 
 ROOT = Path(__file__).parents[2]
 MODULE = Path("src/scintiflow/module.py")
@@ -37,7 +37,6 @@ def project(tmp_path, laptop, monkeypatch):
     (project / MODULE).write_text("after = 2\n")
     monkeypatch.setattr(scintiflow, "__file__", str(project / MODULE.with_name("__init__.py")))
     monkeypatch.delenv(GIT_SHA)
-    git_sha.cache_clear()
     monkeypatch.chdir(project)
 
     def told(order, *_):

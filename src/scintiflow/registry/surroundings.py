@@ -56,15 +56,16 @@ def stamp_the_code() -> None:
     os.environ[GIT_SHA] = git_sha()
 
 
-@cache
 def git_sha() -> str:
     """The commit of the code that runs, '+changes' appended when the tree differs, or 'unknown'.
 
-    An image carries it in `SCINTIFLOW_GIT_SHA`; in a checkout git is asked.
+    An image carries it in `SCINTIFLOW_GIT_SHA`; in a checkout git is asked, once for each process.
     """
-    stamped = os.environ.get(GIT_SHA)
-    if stamped:
-        return stamped
+    return os.environ.get(GIT_SHA) or _asked_of_git()
+
+
+@cache
+def _asked_of_git() -> str:
     here = Path(__file__).parent
     try:
         sha = _git("rev-parse", "HEAD", cwd=here)
