@@ -152,13 +152,14 @@ def test_the_table_reads_like_the_one_on_a_laptop(connection, half_way):
     assert lines[-1] == "https://kubeflow.example/run"
 
 
-@pytest.fixture
-def shared_package(tmp_path):
+@pytest.fixture(scope="module")
+def shared_package(tmp_path_factory):
     """Production's pipeline with three shards of ingest and two of distil_priors."""
-    overlay = tmp_path / "overlay.yaml"
+    folder = tmp_path_factory.mktemp("shared")
+    overlay = folder / "overlay.yaml"
     overlay.write_text(yaml.safe_dump({"placement": {"ingest": {"shards": 3}, "distil_priors": {"shards": 2}}}))
-    compile_retrain(tmp_path / "shared.yaml", load_params(ROOT / "params.yaml", overlay))
-    return tmp_path / "shared.yaml"
+    compile_retrain(folder / "shared.yaml", load_params(ROOT / "params.yaml", overlay))
+    return folder / "shared.yaml"
 
 
 @pytest.fixture

@@ -266,6 +266,7 @@ def test_mistakes_are_one_sentence_and_exit_code_two(project, arguments, words):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow  # two minutes; that dvc.yaml has the pipeline's stages and edges is held by tests/stages
 def test_dvc_repro_walks_the_same_road(project):
     text = (project / "dvc.yaml").read_text().replace("profile: laptop", "profile: tiny")
     # code is tracked by path inside the repository; this project has none of its own
