@@ -150,6 +150,7 @@ def state_of(connection: Connection, run_id: str) -> RunState:
     """How a run fares, stage by stage."""
     run = _get(connection, run_id)
     tasks = (run.run_details.task_details if run.run_details else None) or []
+    planned = _planned(run)
     return RunState(
         run_id=run.run_id,
         name=run.display_name,
@@ -158,7 +159,7 @@ def state_of(connection: Connection, run_id: str) -> RunState:
         ended=run.finished_at if _word(run.state).upper() in FINISHED else None,
         message=run.error.message if run.error and run.error.message else "",
         stages=tuple(_stage_state(stage, tasks) for stage in STAGES),
-        shards=tuple(found for stage in STAGES if (found := _shards_state(stage, tasks, _planned(run)))),
+        shards=tuple(found for stage in STAGES if (found := _shards_state(stage, tasks, planned))),
     )
 
 

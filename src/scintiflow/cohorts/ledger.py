@@ -133,7 +133,7 @@ class Ledger:
         counted = Counter(entry.outcome for entry in self.entries)
         return {outcome.value: counted[outcome.value] for outcome in Outcome}
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Of the text of cohort.json."""
         return hashlib.sha256(self.text.encode()).hexdigest()
