@@ -97,9 +97,7 @@ def cohorts_at(where: str, names: Collection[str], wanted: Selection = EVERYTHIN
     folder = Path(tempfile.mkdtemp(prefix="project-")) / COHORTS
     for name in names:
         with _pinned(source, revision, name) as listing:
-            chosen = wanted.patients is not None or wanted.studies is not None
-            own = wanted.within(_record_of_today(source, listing, name)) if chosen else wanted
-            _fetch(source, listing, folder / name, own, None)
+            _fetch(source, listing, folder / name, wanted, None, held_elsewhere=True)
             pointer = COHORTS / f"{name}{POINTER}"
             (folder / pointer.name).write_bytes(listing.tracked_by_git(pointer) or b"")
     return folder
@@ -124,10 +122,21 @@ def pinned_record(source: str, revision: str, name: str) -> Ledger:
         return _record_of_today(source, listing, name)
 
 
-def _fetch(source: str, listing: Listing, final: Path, wanted: Selection, present: Path | None) -> Fetched:
-    """`fetch_cohort` of a listing into the folder `final`, which is named like the cohort."""
+def _fetch(
+    source: str,
+    listing: Listing,
+    final: Path,
+    wanted: Selection,
+    present: Path | None,
+    *,
+    held_elsewhere: bool = False,
+) -> Fetched:
+    """`fetch_cohort` of a listing into the folder `final`, which is named like the cohort.
+
+    `held_elsewhere`: patients and studies that this cohort does not hold are no mistake.
+    """
     name, target = final.name, final.parent
-    content = _content(source, listing, name, final, wanted)
+    content = _content(source, listing, name, final, wanted, held_elsewhere)
     if final.exists():
         _check_same(final, listing, content)
         return content.summary
@@ -202,12 +211,16 @@ def _withdrawn(source: str, listing: Listing) -> frozenset[str]:
     return now | then
 
 
-def _content(source: str, listing: Listing, name: str, final: Path, wanted: Selection) -> _Content:
+def _content(
+    source: str, listing: Listing, name: str, final: Path, wanted: Selection, held_elsewhere: bool
+) -> _Content:
     if wanted in (EVERYTHING, UNPAIRED) and LEDGER not in listing.hashes:  # pictures: there is nothing to choose by
         files = frozenset(listing.hashes)
         return _Content(files=files, record=None, summary=Fetched(folder=final, patients=0, files=len(files)))
     record = _record(listing, name)
     without = _withdrawn(source, listing)
+    if held_elsewhere:
+        wanted = wanted.within(reduced(record, EVERYTHING, without))
     kept = reduced(record, wanted, without)
     whole = kept == record
     files = frozenset(listing.hashes) if whole else frozenset(e.path for e in kept.entries if e.is_kept and e.path)
