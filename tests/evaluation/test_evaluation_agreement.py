@@ -131,6 +131,13 @@ def test_a_number_that_is_none_speaks_against_a_picture(calibration):
     assert len(contradictions(Agreement(np.nan, np.nan, np.nan, np.nan), calibration)) == 4
 
 
+@pytest.mark.parametrize("view", [0, 1])
+def test_a_picture_that_is_no_number_in_any_view_fails(child, restored, calibration, view):
+    spoilt = restored.copy()
+    spoilt[view, spoilt.shape[1] // 2] = np.nan
+    assert against(child, calibration, spoilt)
+
+
 def test_a_calibration_belongs_to_its_weights(calibration, tmp_path):
     save_calibration(tmp_path / CALIBRATION, calibration)
     assert load_calibration(tmp_path / CALIBRATION, calibration.checkpoint_sha256) == calibration

@@ -7,11 +7,9 @@ import numpy as np
 from scintiflow.dicom.derived import MARKED_DESCRIPTION
 from scintiflow.dicom.scan import Scan
 from scintiflow.evaluation.cases import body_by_threshold, bounding_box
-from scintiflow.evaluation.consistency import WINDOW_MM, local_scores
+from scintiflow.evaluation.consistency import WINDOW_MM, scores_of_views
 from scintiflow.evaluation.panels import UNSUPPORTED_BEYOND, Panel, draw_panels
-from scintiflow.evaluation.pictures import CROP_MARGIN_PIXELS, WINDOWS
-
-SHOWN_QUANTILE = 0.99  # of the body's pixels; what is hotter is black
+from scintiflow.evaluation.pictures import CROP_MARGIN_PIXELS, grey_window
 
 
 def draw_preview(scan: Scan, restored: np.ndarray, ratio: float, path: Path, marked: bool = False) -> None:
@@ -38,15 +36,7 @@ def draw_preview(scan: Scan, restored: np.ndarray, ratio: float, path: Path, mar
     draw_panels(panels, names, ceiling, path, MARKED_DESCRIPTION if marked else "")
 
 
-def grey_window(restored: np.ndarray, body: np.ndarray) -> float:
-    """Counts per pixel shown as black: the first of the fixed windows above nearly all of the body."""
-    hot = float(np.quantile(restored[body], SHOWN_QUANTILE)) if body.any() else 0.0
-    return float(next((window for window in WINDOWS if window >= hot), WINDOWS[-1]))
-
-
 def unsupported(scan: Scan, restored: np.ndarray, ratio: float) -> np.ndarray:
     """Standard deviations by which a place shows too much (positive) or too little; NaN where counts support it."""
-    scores = np.stack(
-        [local_scores(rapid, view, ratio, scan.spacing_mm) for rapid, view in zip(scan.counts, restored, strict=True)]
-    )
+    scores = scores_of_views(scan.counts, restored, ratio, scan.spacing_mm)
     return np.where(np.abs(scores) > UNSUPPORTED_BEYOND, scores, np.nan)

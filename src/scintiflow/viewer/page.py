@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from scintiflow.evaluation.cases import body_by_threshold, bounding_box
 from scintiflow.evaluation.panels import UNSUPPORTED_BEYOND
-from scintiflow.evaluation.preview import grey_window
+from scintiflow.evaluation.pictures import grey_window
 from scintiflow.files import whole_file
 from scintiflow.viewer.pair import Shown
 

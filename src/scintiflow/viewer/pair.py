@@ -12,7 +12,7 @@ from scintiflow.dicom.opening import open_object, silenced, untrusted
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Rejection
 from scintiflow.errors import ScintiflowError
-from scintiflow.evaluation.consistency import local_scores
+from scintiflow.evaluation.consistency import scores_of_views
 from scintiflow.evaluation.laterality import sides
 
 MAKER = "scintiflow"
@@ -71,9 +71,7 @@ def load_pair(restored: Path, rapid: Path | None = None) -> Shown:
     times = ratio if ratio is not None or measured is None else float(counts.sum() / measured.sum())
     scores = None
     if measured is not None and ratio is not None:
-        scores = np.stack(
-            [local_scores(one, other, ratio, spacing) for one, other in zip(measured, counts, strict=True)]
-        )
+        scores = scores_of_views(measured, counts, ratio, spacing)
     equipment = dataset.ContributingEquipmentSequence[0]
     with silenced():
         return Shown(
