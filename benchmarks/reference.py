@@ -15,8 +15,8 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ from scintiflow.evaluation.real_scan import score_real_scan
 from scintiflow.files import whole_file
 from scintiflow.params import load_params
 from scintiflow.phantom.child import Velocities, simulate_child
+from scintiflow.processes import in_processes
 from scintiflow.progress import track
 from scintiflow.restoration.restorer import load_restorer
 
@@ -84,17 +85,16 @@ def blurred(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
 
 def main() -> None:
     arguments = parsed()
-    with ProcessPoolExecutor(arguments.workers) as pool:
-        jobs = [(index, arguments.model) for index in range(arguments.children)]
-        lines = [line for made in track(pool.map(score_child, *zip(*jobs, strict=True)), "children", len(jobs))
-                 for line in made]  # fmt: skip
-    table = pd.DataFrame(lines)
+    children = range(arguments.children)
+    score = partial(score_child, model=arguments.model)
+    scored = in_processes(score, children, arguments.workers, "children", preload="scintiflow.restoration.restorer")
+    table = pd.DataFrame([line for lines in track(scored, "children", len(children)) for line in lines])
     real = pd.concat(list(score_ge(arguments.model)))
     arguments.out.mkdir(parents=True, exist_ok=True)
     draw(table, arguments.out / "curves.png")
     text = page(table, real, arguments.children)
-    with whole_file(arguments.out / "table.md") as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole_file(arguments.out / "table.md") as target:
+        target.write_text(text, encoding="utf-8")
     print(text)
 
 

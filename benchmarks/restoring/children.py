@@ -82,7 +82,7 @@ def make_cohort(plan: Plan, folder: Path, workers: int) -> Cohort:
     cohort = Cohort(folder)
     cohort.rows.mkdir(parents=True, exist_ok=True)
     missing = [index for index in range(plan.children) if not (cohort.rows / f"{_study(index)}.json").is_file()]
-    made = in_processes(partial(_make, plan, cohort), missing, workers, str(folder))
+    made = in_processes(partial(_make, plan, cohort), missing, workers, str(folder), preload=__name__)
     for _ in track(made, "simulate children", len(missing)):
         pass
     rows = [read_json(cohort.rows / f"{_study(index)}.json") for index in range(plan.children)]

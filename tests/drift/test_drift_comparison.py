@@ -153,5 +153,12 @@ def test_a_verdict_is_written_for_people_and_programs(tmp_path):
     assert lines[0].startswith("drift: 40 restored scans of 2026-01-03 to 2026-12-03")
     assert sum(line.startswith("  x ") for line in lines) == 2
 
-    write_verdict(compare([], TRAINED, PARAMS), "scintiflow version 4", PARAMS, tmp_path / "none")
-    assert "Not judged." in (tmp_path / "none" / PAGE).read_text()
+    assert page.count("data:image/png;base64,") == len(verdict.tests) == 7
+    shown = [
+        name for name in ("restored scans", "training cohort", "range of training") if f"</i>{name}</span>" in page
+    ]
+    assert shown == ["restored scans", "training cohort"], "no feature is held against a range here"
+
+    write_verdict(compare([], TRAINED, PARAMS), "scintiflow version 4", PARAMS, tmp_path)
+    assert "Not judged." in (tmp_path / PAGE).read_text()
+    assert not (tmp_path / PICTURE).exists(), "a picture of another verdict"

@@ -21,6 +21,7 @@ from scintiflow.drift.check import check_drift, verdict_folder
 from scintiflow.drift.cohort import read_training_cohort, training_cohort
 from scintiflow.drift.comparison import NO_DRIFT
 from scintiflow.drift.display import VERDICT
+from scintiflow.drift.features import coarse_deviance
 from scintiflow.drift.store import Journal
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, write_json
@@ -112,13 +113,19 @@ def test_the_training_cohort_is_kept_without_children(tmp_path):
         )  # fmt: skip
     columns = pd.DataFrame(rows)
     save_manifest(tmp_path, [{**dict.fromkeys(NUMERIC_REST, 0.0), **row} for row in columns.to_dict("records")])
-    found = training_cohort(Dataset.open(tmp_path), lambda rapid, k: np.full(rapid.shape, 4.0))
+    dataset = Dataset.open(tmp_path)
+    held_out = [
+        coarse_deviance(dataset.pair(f"s{place}").rapid, np.full((2, 60, 40), 4.0), 2.0) for place in (1, 3, 5)
+    ]
+    found = training_cohort(dataset, held_out)
     assert found["studies"] == 6
     assert found["categories"] == {"age_band": {"2 to 5 years": 5, "age unknown": 1}, "scanner": {"GE Discovery": 6}}
     assert found["numbers"]["spacing_mm"] == [2.2] * 6
     assert found["numbers"]["velocity_mm_s"] == [6.7] * 6
     assert len(found["numbers"]["consistency_deviance"]) == 3  # of held-out patients alone
     assert np.mean(found["numbers"]["consistency_deviance"]) == pytest.approx(1.0, abs=0.1)  # the truth's deviance
+    with pytest.raises(ValueError, match="2 deviances of 3 held-out scans"):
+        training_cohort(dataset, held_out[:2])
     write_json(tmp_path / "kept.json", found)
     assert read_training_cohort(tmp_path / "kept.json") == found
     assert "s1" not in (tmp_path / "kept.json").read_text()

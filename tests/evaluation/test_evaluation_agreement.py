@@ -5,6 +5,7 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
+from scintiflow.drift.features import coarse_deviance
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.agreement import (
     Agreement,
@@ -20,7 +21,7 @@ from scintiflow.phantom.camera import SPACING_MM
 from scintiflow.phantom.child import Velocities, simulate_child
 from scintiflow.restoration.model_folder import CALIBRATION, REFERENCE_FOLDER, checkpoint_sha256
 from scintiflow.restoration.runtime import open_restorer
-from scintiflow.stages.evaluate import calibrate
+from scintiflow.stages.held_out import calibrate
 from scintiflow.structures import BONE
 
 SEED = 515  # of a child that neither training nor calibration has seen
@@ -110,23 +111,31 @@ def test_limits_are_the_quantile_plus_margins():
     assert found.scans == 10
 
 
-def test_the_evaluation_calibrates_on_the_validation_patients(real_cohort, params, tmp_path):
+def test_the_evaluation_calibrates_on_the_validation_patients(real_cohort, tmp_path):
     """Each patient's limits are what this very restorer shows: with no margin its own scan lies on them."""
     gaussian, path = Gaussian(1.2), tmp_path / CALIBRATION
     none = RefusalParams(quantile=1.0, margins={"deviance": 0.0, "count_error": 0.0, "excess": 0.0, "loss": 0.0})
-    calibrate(real_cohort.dataset, gaussian, params.model_copy(update={"refusal": none}), "c" * 64, path)
+    deviances = calibrate(real_cohort.dataset, gaussian, none, "c" * 64, path)
     found = load_calibration(path, "c" * 64)
     rows = list(real_cohort.dataset.rows("validation"))
     assert found.scans == len(rows) == 1
     pair, ratio = real_cohort.dataset.pair(rows[0]["study"]), float(rows[0]["count_ratio"])
     seen = agreement(pair.rapid, gaussian(pair.rapid, ratio), ratio, float(rows[0]["spacing_mm"]))
     np.testing.assert_allclose(astuple(found.limits), astuple(seen))
+    assert deviances == [coarse_deviance(pair.rapid, gaussian(pair.rapid, ratio), ratio)]
     assert contradictions(seen, found) == []
     assert contradictions(agreement(pair.rapid, gaussian(pair.rapid, ratio) * 1.2, ratio, 4.0), found) != []
 
 
 def test_a_number_that_is_none_speaks_against_a_picture(calibration):
     assert len(contradictions(Agreement(np.nan, np.nan, np.nan, np.nan), calibration)) == 4
+
+
+@pytest.mark.parametrize("view", [0, 1])
+def test_a_picture_that_is_no_number_in_any_view_fails(child, restored, calibration, view):
+    spoilt = restored.copy()
+    spoilt[view, spoilt.shape[1] // 2] = np.nan
+    assert against(child, calibration, spoilt)
 
 
 def test_a_calibration_belongs_to_its_weights(calibration, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scintiflow.dataset.study import VIEWS
 from scintiflow.evaluation import metrics
 from scintiflow.evaluation.baselines import Gaussian, Identity
 from scintiflow.evaluation.cases import body_by_threshold
@@ -44,11 +45,9 @@ def test_the_numbers_agree_with_the_truth(cohort, scan, restorers, params):
     from scintiflow.phantom.truth import find_truth
 
     truth = find_truth(cohort.truth, counts_sha256(scan)).mean_standard
-    scored = score_real_scan(scan, restorers, 2.0, 1, params.data_range_counts)
+    scored = score_real_scan(scan, restorers, 2.0, 1, params.data_range_counts, VIEWS)
     for view in range(2):
-        line = scored.table[
-            (scored.table["method"] == "identity") & (scored.table["view"] == ["anterior", "posterior"][view])
-        ]
+        line = scored.table[(scored.table["method"] == "identity") & (scored.table["view"] == VIEWS[view])]
         against_truth = metrics.psnr(scored.estimates["identity"][view], truth[view], 40.0, scored.body[view])
         assert line["psnr_corrected"].item() == pytest.approx(against_truth, abs=0.3)
         assert line["count_bias"].item() == pytest.approx(0, abs=0.02)
@@ -59,7 +58,7 @@ def test_parts_add_up_and_a_seed_repeats(scan, restorers, params):
     assert np.array_equal(scored.rapid + scored.held_out, scan[:1])
     assert np.array_equal(scored.rapid, again.rapid)
     assert scored.rapid.sum() == pytest.approx(scan[:1].sum() / 3, rel=0.02)
-    assert set(scored.table["view"]) == {"the only view"}
+    assert set(scored.table["view"]) == {"view 1"}, "it may be either"
 
 
 def test_estimates_instead_of_counts_are_refused(scan, restorers, params):

@@ -5,7 +5,10 @@ import io
 import json
 import re
 import shutil
+from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from playwright.sync_api import sync_playwright
 
 import scintiflow.stages.champion_restorer as champion_restorer
 import scintiflow.stages.evaluate as stage
+from scintiflow.counts import counts_sha256
 from scintiflow.evaluation.baselines import Gaussian
 from scintiflow.evaluation.charts import nice_ticks
 from scintiflow.evaluation.report import content_of_evaluation, pictures_of, render_report
@@ -25,11 +29,24 @@ from scintiflow.tracking import SilentTracker
 PATIENCE_MS = 120_000
 
 
+class Evaluated(NamedTuple):
+    """Two runs on the same inputs; `restored`: how often both together restored each rapid scan."""
+
+    folder: Path
+    numbers: list[dict[str, float]]
+    restored: Counter[str]
+
+
 @pytest.fixture(scope="module")
 def evaluated(cohort, params, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stage")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(stage, "load_restorer", lambda path: lambda rapid, k: Gaussian(1.5)(rapid, k))
+    patch, restored = pytest.MonkeyPatch(), Counter()
+
+    def restore(rapid: np.ndarray, k: float) -> np.ndarray:
+        restored[counts_sha256(rapid)] += 1
+        return Gaussian(1.5)(rapid, k)
+
+    patch.setattr(stage, "load_restorer", lambda path: restore)
     patch.setattr(stage, "checkpoint_sha256", lambda path: "c" * 64)
     patch.setattr(stage, "origin_of", lambda path: "nothing: random weights")
     patch.setattr(champion_restorer, "checkpoint_sha256", lambda path: "c" * 64)
@@ -46,11 +63,16 @@ def evaluated(cohort, params, tmp_path_factory):
     quick = params.model_copy(update={"bm3d": False})
     numbers = [stage.run(quick, inputs, stage.Outputs(folder / name), SilentTracker()) for name in ("one", "two")]
     patch.undo()
-    return folder, numbers
+    return Evaluated(folder, numbers, restored)
+
+
+def test_every_held_out_scan_is_restored_once(evaluated, cohort):
+    held_out = cohort.dataset.table.query("split != 'train'")
+    assert evaluated.restored == dict.fromkeys(held_out["rapid_counts_sha256"], 2), "two runs"
 
 
 def test_the_folder_is_complete_and_repeatable(evaluated):
-    folder, (numbers, again) = evaluated
+    folder, (numbers, again) = evaluated.folder, evaluated.numbers
     names = {path.relative_to(folder / "one").as_posix() for path in (folder / "one").rglob("*") if path.is_file()}
     assert names == {
         "patients.parquet", "patients.csv", "lesions.parquet", "lesions.csv", "noise.csv", "edges.csv",
@@ -65,7 +87,7 @@ def test_the_folder_is_complete_and_repeatable(evaluated):
 
 
 def test_the_worst_scans_are_drawn_and_shown_first(evaluated):
-    folder = evaluated[0] / "one"
+    folder = evaluated.folder / "one"
     captions = json.loads((folder / "pictures" / "captions.json").read_text())
     assert {entry["name"] for entry in captions if entry["in_every_run"]} == {"patient-1.png"}
     table = pd.read_parquet(folder / "patients.parquet").groupby(["method", "study"])["psnr_truth"].mean()
@@ -78,7 +100,7 @@ def test_the_worst_scans_are_drawn_and_shown_first(evaluated):
 
 def test_panels_lie_where_the_caption_file_says(evaluated):
     """The same view of two panels has the same size; each holds the child and nothing of its neighbour."""
-    folder = evaluated[0] / "one" / "pictures"
+    folder = evaluated.folder / "one" / "pictures"
     for entry in json.loads((folder / "captions.json").read_text()):
         picture = np.asarray(Image.open(folder / entry["name"]).convert("RGB"))
         assert [panel["title"] for panel in entry["panels"]][:3] == ["rapid × k", "restored", "standard scan"]
@@ -93,7 +115,7 @@ def test_panels_lie_where_the_caption_file_says(evaluated):
 
 
 def test_the_gate_can_read_the_summary(evaluated):
-    gate = json.loads((evaluated[0] / "one" / "summary.json").read_text())["gate"]
+    gate = json.loads((evaluated.folder / "one" / "summary.json").read_text())["gate"]
     assert gate["patients"] == 4
     assert gate["psnr_metric"] == "psnr_truth"
     for name in (
@@ -107,7 +129,7 @@ def test_the_gate_can_read_the_summary(evaluated):
 
 
 def test_the_champion_is_rescored_on_the_same_scans(evaluated):
-    folder, _ = evaluated
+    folder = evaluated.folder
     table = pd.read_parquet(folder / "one" / "patients.parquet")
     scans = {
         method: set(map(tuple, table.loc[table["method"] == method, ["patient", "study", "view"]].to_numpy()))
@@ -168,7 +190,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_self_contained_and_well_formed(evaluated):
-    text = (evaluated[0] / "one" / "report.html").read_text()
+    text = (evaluated.folder / "one" / "report.html").read_text()
     page = Page(text)
     assert not page.open
     assert len(text) < 8e6
@@ -183,7 +205,7 @@ def test_the_page_is_self_contained_and_well_formed(evaluated):
 
 def test_on_a_phone_the_page_fits_and_two_panels_are_laid_over_one_another(evaluated, need, tmp_path):
     need("chromium", shutil.which("chromium"))
-    content = content_of_evaluation(evaluated[0] / "one")
+    content = content_of_evaluation(evaluated.folder / "one")
     render_report(content, tmp_path / "report.html")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -218,7 +240,7 @@ def test_on_a_phone_the_page_fits_and_two_panels_are_laid_over_one_another(evalu
 
 
 def test_the_page_says_what_is_missing_and_escapes_what_it_is_given(evaluated):
-    text = (evaluated[0] / "one" / "report.html").read_text()
+    text = (evaluated.folder / "one" / "report.html").read_text()
     assert "LPIPS: not available" in text
     assert "no Inception weights given" in text
     assert "no gate decision yet" in text
@@ -232,7 +254,7 @@ def test_a_decision_is_shown_with_every_rule(evaluated, tmp_path, passed):
         {"rule": "Bias <i>", "asked": "within 3.0% of zero", "found": -0.0123, "passed": True, "note": ""},
         {"rule": "Contrast", "asked": "at least 0.7", "found": None, "passed": passed, "note": "none known"},
     ]
-    content = content_of_evaluation(evaluated[0] / "one", {"passed": passed, "verdicts": verdicts})
+    content = content_of_evaluation(evaluated.folder / "one", {"passed": passed, "verdicts": verdicts})
     render_report(content, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert ("gate passed" if passed else "gate not passed") in text
@@ -242,9 +264,9 @@ def test_a_decision_is_shown_with_every_rule(evaluated, tmp_path, passed):
 
 
 def test_the_restored_value_in_the_page_is_the_table_mean(evaluated):
-    table = pd.read_parquet(evaluated[0] / "one" / "patients.parquet")
+    table = pd.read_parquet(evaluated.folder / "one" / "patients.parquet")
     value = table.loc[table["method"] == "restored", "psnr_truth"].mean()
-    row = (evaluated[0] / "one" / "report.html").read_text().split('<tr class="ours">', 1)[1].split("</tr>", 1)[0]
+    row = (evaluated.folder / "one" / "report.html").read_text().split('<tr class="ours">', 1)[1].split("</tr>", 1)[0]
     assert f"{value:.2f}" in row
 
 
@@ -265,7 +287,7 @@ def test_ticks_enclose_the_data(low, high):
 
 
 def test_the_page_answers_a_physicist(evaluated):
-    folder = evaluated[0] / "one"
+    folder = evaluated.folder / "one"
     text = (folder / "report.html").read_text()
     lesions = pd.read_parquet(folder / "lesions.parquet")
     worst = lesions[lesions["method"] == "restored"].sort_values("recovery").iloc[0]

@@ -18,8 +18,6 @@ from scintiflow.node.sending import Sending
 from scintiflow.node.service import running_node
 from scintiflow.node.spool import RESTORED, SENT, Spool
 
-pytestmark = pytest.mark.slow
-
 
 @contextmanager
 def orthanc(program: str, folder):

@@ -1,6 +1,7 @@
 """The spool keeps its promise whenever the program is killed: nothing lost, nothing sent twice."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,35 @@ def test_what_the_peer_declines_gives_way_and_is_set_aside(tmp_path, lifeline):
         assert archive.given == [b"doog"]
         assert spool.path(SENT, good).exists()
         assert spool.path(REFUSED, bad).exists()
+
+
+def test_a_peer_that_stays_away_is_asked_at_the_longest_pause_for_ever(tmp_path, monkeypatch):
+    """And after it answered once, the pauses begin anew."""
+    now = [0.0]
+    monkeypatch.setattr("scintiflow.node.sending.time.monotonic", lambda: now[0])
+    answers = [Answer.AWAY] * 60 + [Answer.STORED] + [Answer.AWAY] * 2
+    asked = []
+
+    class Away:
+        def send(self, path: Path) -> Answer:
+            asked.append(now[0])
+            return answers[len(asked) - 1]
+
+        def has(self, path: Path) -> None:
+            return None
+
+    patient = params(retry_after_seconds=2, retry_factor=1e6, retry_at_most_seconds=300)  # 1e6 ** 60 is no float
+    with Spool.opened(tmp_path) as spool:
+        for number in range(2):
+            spool.receive(f"1.{number}", b"%d" % number, b"%d" % number)
+        while Restoration(spool, restore, Counters()).step():
+            pass
+        sending = Sending(spool, Away(), patient, Counters())
+        while len(asked) < len(answers):
+            sending.step()
+            now[0] += 1
+    pauses = [after - before for before, after in pairwise(asked)]
+    assert pauses == [2, *[300] * 59, 1, 2]
 
 
 def test_two_nodes_do_not_share_a_spool(tmp_path):

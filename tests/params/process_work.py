@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from scintiflow.errors import ScintiflowError
 
@@ -20,4 +21,9 @@ def die_at_three(number: int) -> int:
 def refuse_three(number: int) -> int:
     if number == 3:
         raise ScintiflowError("is damaged", where=f"{number}.dcm", remedy="Send it again")
+    return number
+
+
+def leave_a_mark(folder: Path, number: int) -> int:
+    (folder / str(number)).touch()
     return number

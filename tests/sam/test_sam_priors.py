@@ -82,8 +82,8 @@ def test_equal_inputs_give_equal_folders_and_nothing_is_computed_twice(clinic, s
 def test_any_number_of_processes_gives_the_same_bytes(clinic, sam, store, tmp_path, monkeypatch):
     monkeypatch.setattr(distillation, "SECONDS_TO_START", 0.0001)  # else four studies are not worth it
     used = []
-    original = priors.in_processes
-    monkeypatch.setattr(priors, "in_processes", lambda *given: used.append(given[0]) or original(*given))
+    original = priors.ask_in_processes
+    monkeypatch.setattr(priors, "ask_in_processes", lambda *given: used.append(given[0]) or original(*given))
     parallel = WITH.model_copy(update={"workers": 2})
     report = _distil(clinic, sam, tmp_path / "parallel", store, parallel)
     assert used == [2]

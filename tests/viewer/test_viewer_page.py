@@ -141,6 +141,13 @@ def test_rapid_and_restored_stand_side_by_side_in_one_window(page):
     assert grey_at_blob(page, 0)[0] > before
 
 
+def test_every_pane_bears_the_sides_of_the_patient(page):
+    """The camera in front of the patient has the right side at its left; the one behind has not."""
+    sides = page.locator("figure").evaluate_all("all => all.map(one => one.querySelectorAll('.side'))"
+        ".map(found => [...found].map(mark => mark.textContent))")  # fmt: skip
+    assert sides == [["R", "L"], ["R", "L"], ["L", "R"], ["L", "R"]]
+
+
 def test_the_counts_say_where_the_picture_invents(page):
     page.get_by_label("unsupported by counts").check()
     red, _, blue = grey_at_blob(page, 1)

@@ -12,7 +12,8 @@ from rich.console import Console
 from scintiflow.cluster.compilation import retrain_arguments
 from scintiflow.cluster.display import FAILED
 from scintiflow.cluster.events import Events, step_line
-from scintiflow.cluster.local_cache import STATE, cache_root
+from scintiflow.cluster.local_cache import STATE, cache_root, pipeline_root
+from scintiflow.cluster.local_locks import ABLATION, alone
 from scintiflow.cluster.local_run import failure_of, run_process
 from scintiflow.evaluation.ablation import MARKDOWN
 from scintiflow.files import read_json, write_json
@@ -95,8 +96,13 @@ def ablation_arguments(params: Params, root: Path) -> dict[str, object]:
 def ablate(params: Params, root: Path, console: Console) -> AblationOutcome:
     """Run the ablation pipeline under `root`; what has not changed since the last run is reused.
 
-    Raises ScintiflowError when a stage refuses its input, StageError when one breaks.
+    Raises ScintiflowError when a stage refuses its input or another ablation runs, StageError when one breaks.
     """
+    with alone(ABLATION, root):
+        return _ablate(params, root, console)
+
+
+def _ablate(params: Params, root: Path, console: Console) -> AblationOutcome:
     started = time.monotonic()
     name = f"ablation-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     os.environ[PIPELINE_RUN] = name
@@ -109,7 +115,7 @@ def ablate(params: Params, root: Path, console: Console) -> AblationOutcome:
     request = {
         "pipeline": "ablation",
         "arguments": arguments,
-        "pipeline_root": str(root / STATE / "pipeline"),
+        "pipeline_root": str(pipeline_root(root)),
         "cache_root": str(cache_root(root)),
         "result": str(folder / "result.json"),
     }

@@ -5,6 +5,8 @@ entry is there gives its outputs to those that follow; one that would run gets a
 from it would run too.
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,15 @@ def cache_root(project: Path) -> Path:
     return project / STATE / "cache"
 
 
+def pipeline_root(project: Path) -> Path:
+    """Where the outputs of stages lie that entries of the cache name."""
+    return project / STATE / "pipeline"
+
+
 def cached_stages(arguments: dict[str, str], project: Path, again: tuple[str, ...] = ()) -> dict[str, bool]:
     """Stage -> whether its result would be reused, for a retrain with these arguments.
 
-    Stages in `again` run in any case.
+    Stages in `again` run in any case. What is found is marked as used now, see `local_pruning`.
     """
     from pipelines.retrain import retrain
 
@@ -45,7 +52,11 @@ def cached_stages(arguments: dict[str, str], project: Path, again: tuple[str, ..
         upstream_is_known = all(reused[before.replace("-", "_")] for before in tasks[task].dependent_tasks)
         if cache is not None and upstream_is_known and stage not in again:
             component = specification.components[tasks[task].component_ref.name]
-            outputs = cache.get(_key(cache, tasks[task], executors[component.executor_label].container, known))
+            key = _key(cache, tasks[task], executors[component.executor_label].container, known)
+            outputs = cache.get(key)
+            if outputs is not None:
+                with suppress(OSError):  # a plan may look at a project that it must not write to
+                    os.utime(cache_root(project) / f"{key}.json")
         for name, output in (outputs or {}).items():
             known.put_task_output(task, name, output)
         reused[stage] = outputs is not None

@@ -12,7 +12,7 @@ from typing import Protocol
 from rich.console import Console
 
 from scintiflow.cluster.display import DONE, StageBoard
-from scintiflow.cluster.local_cache import STATE, cache_root
+from scintiflow.cluster.local_cache import STATE, cache_root, pipeline_root
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation_folder import REPORT
 from scintiflow.files import read_json, write_json
@@ -85,7 +85,7 @@ def retrain_locally(order: Order, root: Path, console: Console) -> Outcome:
     folder.mkdir(parents=True)
     request = {
         "arguments": order.arguments,
-        "pipeline_root": str(root / STATE / "pipeline"),
+        "pipeline_root": str(pipeline_root(root)),
         "cache_root": str(cache_root(root)),
         "result": str(folder / "result.json"),
     }

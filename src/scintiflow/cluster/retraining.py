@@ -1,13 +1,10 @@
 """Retrain: plan, refuse what cannot be repeated, claim the work, run it, leave the provenance behind."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
-from scintiflow.cluster.local_cache import STATE
+from scintiflow.cluster.local_locks import RETRAIN, BusyError, alone
 from scintiflow.cluster.local_run import Order, Outcome, retrain_locally
 from scintiflow.cluster.once import Skipped, reason_to_leave, under_way
 from scintiflow.cluster.plan_display import show_stages_to_run
@@ -20,8 +17,6 @@ from scintiflow.registry.claims import Attempt, claim
 from scintiflow.registry.models import tag_version
 from scintiflow.registry.runs import registry_identity
 from scintiflow.registry.surroundings import name_the_run, stamp_the_code, surroundings
-
-LOCK = "retrain.lock"
 
 
 def retrain(
@@ -43,13 +38,12 @@ def retrain(
     Raises ScintiflowError if something is in the way, see `obstacles`, or if another retrain does this work.
     """
     try:
-        with _one_at_a_time(root):
+        with alone(RETRAIN, root):
             return _retrain(params, root, console, again, allow_dirty, if_needed)
-    except Timeout:
-        busy = "another retrain is running in this project"
+    except BusyError as busy:
         if if_needed:
-            return Skipped(busy)
-        raise ScintiflowError(busy, where=root / STATE / LOCK, remedy="Wait for it, or stop it") from None
+            return Skipped(busy.reason)
+        raise
 
 
 def _retrain(
@@ -93,11 +87,3 @@ def _no_need(plan: Plan) -> Skipped | None:
         done = f"run {plan.finished.name} did exactly this work" if plan.finished else "every result is there already"
         return Skipped(f"nothing to do: {done}")
     return reason_to_leave(plan.done)
-
-
-@contextmanager
-def _one_at_a_time(root: Path) -> Iterator[None]:
-    """Two retrains of one project would fight for its cache. Raises filelock.Timeout for the second."""
-    (root / STATE).mkdir(exist_ok=True)
-    with FileLock(root / STATE / LOCK, timeout=0):
-        yield

@@ -179,6 +179,17 @@ def unschedule(
     typer.echo(f"Removed {removed} schedule{'s' if removed > 1 else ''} '{name}'")
 
 
+@group.command()
+def prune(
+    unused_days: Annotated[int, typer.Option(min=1, help="What no retrain and no plan has found for so long.")] = 30,
+) -> None:
+    """Remove results of old runs on this machine (.scintiflow/pipeline); MLflow and checkpoints stay."""
+    from scintiflow.cluster.local_pruning import prune
+
+    done = prune(Path.cwd(), unused_days)
+    typer.echo(f"Removed the results of {done.results} stages, {done.freed / 2**20:,.0f} MiB")
+
+
 def _connect(context: typer.Context) -> "Connection":
     from scintiflow.cluster.connection import Connection
     from scintiflow.cluster.endpoint import find_endpoint

@@ -8,7 +8,6 @@ from typing import TypeAlias
 from scintiflow.cohorts.ledger import Entry, Ledger, read_ledger
 from scintiflow.cohorts.withdrawals import withdrawn_patients
 from scintiflow.dataset.shares import Share
-from scintiflow.dataset.workers import mapped
 from scintiflow.dicom.pairing import Pairing, pair_scans
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Reason, Rejection
@@ -16,6 +15,8 @@ from scintiflow.dicom.scan import ScanSummary
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file
 from scintiflow.params import IngestParams
+from scintiflow.processes import in_processes
+from scintiflow.progress import track
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def read_cohorts(cohorts: list[Path], params: IngestParams, workers: int, share:
     if share is not None:
         items = [item for item in items if (patient := _patient(item)) and share.holds(patient)]
     to_read = [item for item in items if _patient(item) not in withdrawn]
-    objects = _without_copies(list(mapped(_read, to_read, workers, "reading cohorts")))
+    read = in_processes(_read, to_read, workers, "ingest", preload=__name__)
+    objects = _without_copies(list(track(read, "reading cohorts", len(to_read))))
     objects += [_withheld(item) for item in items if _patient(item) in withdrawn]
     of_scan = {found.scan.instance_uid: found for found in objects if found.scan is not None and not found.reason}
     overruled = {uid: reasons for _, ledger in ledgers for uid, reasons in ledger.overruled_scans.items()}

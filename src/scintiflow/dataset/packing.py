@@ -7,9 +7,11 @@ workers, it comes out byte for byte the same. It appears whole or not at all.
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,16 +23,18 @@ from scintiflow.dataset.registration import Registration, register_pair
 from scintiflow.dataset.shares import Share
 from scintiflow.dataset.split import check_split_sizes, patients_per_split, split_of
 from scintiflow.dataset.study import VIEWS, Pair
-from scintiflow.dataset.workers import mapped
 from scintiflow.dicom.pairing import ScanPair
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Notice, Outcome, Reason
 from scintiflow.files import sha256_file, whole_file, whole_folder, write_json
 from scintiflow.keyed_store import KeyedStore
 from scintiflow.params import IngestParams
+from scintiflow.processes import in_processes
+from scintiflow.progress import track
 
 LARGEST_USUAL_ROTATION = 5.0  # degrees; beyond it, or half of largest_shift_mm, a pair is marked
 QUARANTINE = "quarantine.json"
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def pack_cohorts(
         (folder / STUDIES).mkdir()
         rows: list[dict] = []
         pack = partial(_pack, params=params, studies=folder / STUDIES)
-        for job, row in zip(jobs, mapped(pack, jobs, workers, "registering and packing pairs"), strict=True):
+        for job, row in zip(jobs, _by_workers(pack, jobs, workers), strict=True):
             if row is None:
                 left_out += [_left_out(found, Reason.PAIR_MISREGISTERED) for found in (job.rapid, job.standard)]
             else:
@@ -104,7 +108,7 @@ def pack_share(
     """
     workers = workers or os.cpu_count() or 1
     jobs = _jobs(read_cohorts(cohorts, params, workers, share), ahead)
-    made = sum(mapped(_prepare, jobs, workers, "registering and packing pairs"))
+    made = sum(_by_workers(_prepare, jobs, workers))
     return {"pairs_prepared": float(made), "pairs_taken_over": float(len(jobs) - made)}
 
 
@@ -120,6 +124,11 @@ def _jobs(delivered: Delivered, ahead: KeyedStore | None) -> list[_Job]:
         _Job(pair, of_scan[pair.rapid.instance_uid], of_scan[pair.standard.instance_uid], preparation)
         for pair in delivered.pairing.pairs
     ]
+
+
+def _by_workers(function: Callable[[_Job], R], jobs: list[_Job], workers: int) -> Iterator[R]:
+    done = in_processes(function, jobs, workers, "ingest", preload=__name__)
+    return track(done, "registering and packing pairs", len(jobs))
 
 
 def _prepare(job: _Job) -> bool:

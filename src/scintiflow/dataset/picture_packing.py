@@ -83,7 +83,7 @@ def pack_pictures(
         packed: list[tuple[PicturePair, dict, np.ndarray]] = []
         preparation = Preparation(_register, ahead)
         pack = partial(_pack, params=params, studies=folder / STUDIES, preparation=preparation)
-        done = in_processes(pack, pairs, workers or _useful_workers(pairs), "ingest")
+        done = in_processes(pack, pairs, workers or _useful_workers(pairs), "ingest", preload=__name__)
         for pair, found in zip(pairs, progress.track(done, "reading and packing pictures", len(pairs)), strict=True):
             if found.row is None or found.thumbnail is None:
                 leave_out(pair, found.refusal or Refusal.UNREADABLE)
@@ -124,7 +124,7 @@ def pack_picture_share(
     """As `packing.pack_share`, for pictures."""
     pairs = [pair for cohort in cohorts for pair in list_delivery(cohort).pairs if share.holds(_patient(pair))]
     prepare = partial(_prepare, preparation=Preparation(_register, ahead))
-    done = in_processes(prepare, pairs, workers or _useful_workers(pairs), "ingest")
+    done = in_processes(prepare, pairs, workers or _useful_workers(pairs), "ingest", preload=__name__)
     made = sum(progress.track(done, "reading and packing pictures", len(pairs)))
     return {"pairs_prepared": float(made), "pairs_taken_over": float(len(pairs) - made)}
 

@@ -5,11 +5,9 @@ restored scans, and nothing says which values belong together.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from scintiflow.dataset.manifest import Dataset
 from scintiflow.drift.features import (
@@ -18,37 +16,38 @@ from scintiflow.drift.features import (
     SPACING_STEP,
     VELOCITY_STEP,
     coarse_counts,
-    coarse_deviance,
     stepped,
 )
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.columns import age_band
 from scintiflow.files import read_json
-from scintiflow.progress import track
 
 TRAINING_COHORT = "training_cohort.json"
 WEIGHTS = "checkpoint_sha256"  # whose deviances these are, where the file lies beside weights that may change
 HELD_OUT = ("validation", "test")
 
 
-def training_cohort(dataset: Dataset, restore: Callable[[np.ndarray, float], np.ndarray]) -> dict[str, Any]:
-    """Every feature over the whole data set; the deviance over its held-out patients, restored by `restore`.
+def training_cohort(dataset: Dataset, held_out: Sequence[float | None]) -> dict[str, Any]:
+    """Every feature over the whole data set; the deviance over its held-out patients alone.
 
     On patients that it learned from, a model may agree with the counts better than it does on others.
 
+    Args:
+        held_out: `features.coarse_deviance` of each scan of `HELD_OUT`, restored by the model, in any order.
+
     Returns `{"studies", "numbers": {feature: rising values}, "categories": {feature: {category: studies}}}`.
+    Raises ValueError for more or fewer deviances than there are such scans.
     """
     table = dataset.table
-    deviances: list[float | None] = []
-    for _, row in track(list(table[table["split"].isin(HELD_OUT)].iterrows()), "statistics of held-out patients"):
-        rapid, ratio = dataset.pair(row["study"]).rapid, float(row["count_ratio"])
-        deviances.append(coarse_deviance(rapid, restore(rapid, ratio), ratio))
+    expected = int(table["split"].isin(HELD_OUT).sum())
+    if len(held_out) != expected:
+        raise ValueError(f"{len(held_out)} deviances of {expected} held-out scans")
     numbers: dict[str, list[float | None]] = {
         "counts_anterior": [coarse_counts(float(value)) for value in table["rapid_counts_anterior"]],
         "counts_posterior": [coarse_counts(float(value)) for value in table["rapid_counts_posterior"]],
         "velocity_mm_s": [stepped(float(value), VELOCITY_STEP) for value in table["rapid_velocity_mm_s"]],
         "spacing_mm": [stepped(float(value), SPACING_STEP) for value in table["spacing_mm"]],
-        "consistency_deviance": deviances,
+        "consistency_deviance": list(held_out),
     }
     categories = {
         "age_band": [age_band(float(years)) for years in table["age_years"]],

@@ -18,11 +18,10 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.cases import body_by_threshold
-from scintiflow.evaluation.consistency import SMALLEST_MEAN, consistency, unit_deviance
+from scintiflow.evaluation.consistency import consistency, unit_deviance, window_counts, window_pixels
 from scintiflow.files import read_json, write_json
 from scintiflow.params import RefusalParams
 
@@ -78,7 +77,7 @@ def agreement(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_mm:
         _of_view(rapid[view], restored[view].astype(np.float64), ratio, spacing_mm, body[view])
         for view in range(len(rapid))
     ]
-    return Agreement(*(max(values) for values in zip(*by_view, strict=True)))
+    return Agreement(*(float(worst) for worst in np.max(by_view, axis=0)))  # NaN in any view is NaN
 
 
 def calibrated(seen: Iterable[Agreement], params: RefusalParams, of: str, checkpoint_sha256: str) -> Calibration:
@@ -129,7 +128,7 @@ def _unusable(path: Path, reason: str) -> ScintiflowError:
 
 def _of_view(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_mm: float, body: np.ndarray) -> tuple:
     claimed, measured = restored.sum() / ratio, float(rapid.sum(dtype=np.int64))
-    windows = [_windows(rapid, restored / ratio, _side(width, spacing_mm)) for width in WINDOWS_MM]
+    windows = [_windows(rapid, restored / ratio, window_pixels(spacing_mm, width)) for width in WINDOWS_MM]
     return (
         consistency(rapid, restored, ratio, body).deviance,
         abs(float(claimed) / measured - 1) if measured else math.inf,
@@ -140,16 +139,9 @@ def _of_view(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_mm: 
 
 def _windows(rapid: np.ndarray, mean: np.ndarray, side: int) -> tuple[float, float]:
     """The largest excess and the largest loss of all windows of `side` pixels."""
-    area = float(side * side)
-    measured = np.rint(ndimage.uniform_filter(rapid.astype(np.float64), side, mode="constant") * area)
-    claimed = ndimage.uniform_filter(np.maximum(mean, SMALLEST_MEAN), side, mode="constant") * area
+    measured, claimed = window_counts(rapid, mean, side)
     least, most = claimed * (1 - TOLERATED), claimed * (1 + TOLERATED)
     too_much, too_little = measured < least, measured > most
     excess = unit_deviance(measured[too_much], least[too_much])
     loss = unit_deviance(measured[too_little], most[too_little])
     return math.sqrt(excess.max(initial=0.0)), math.sqrt(loss.max(initial=0.0))
-
-
-def _side(width_mm: float, spacing_mm: float) -> int:
-    """An odd number of pixels, at least 3."""
-    return max(3, 2 * round((width_mm / spacing_mm - 1) / 2) + 1)

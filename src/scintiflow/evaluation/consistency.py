@@ -84,11 +84,8 @@ def local_scores(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_
     under a Poisson distribution of restored / k, as a normal score. For the truth about 0.006% of all pixels lie
     beyond 4, at any count.
     """
-    side = window_pixels(spacing_mm)
-    area = float(side * side)
-    measured = np.rint(ndimage.uniform_filter(rapid.astype(np.float64), side, mode="constant") * area)
-    mean = np.maximum(np.asarray(restored, dtype=np.float64) / ratio, SMALLEST_MEAN)
-    claimed = ndimage.uniform_filter(mean, side, mode="constant") * area
+    mean = np.asarray(restored, dtype=np.float64) / ratio
+    measured, claimed = window_counts(rapid, mean, window_pixels(spacing_mm))
     within = np.exp(special.xlogy(measured, claimed) - claimed - special.gammaln(measured + 1))
     below = np.where(measured > 0, special.pdtr(measured - 1, claimed), 0.0)
     above = special.pdtrc(measured, claimed)
@@ -99,9 +96,21 @@ def local_scores(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_
     return np.clip(score, -LARGEST_SCORE, LARGEST_SCORE)
 
 
-def window_pixels(spacing_mm: float) -> int:
-    """Side of the window of `local_scores`: an odd number of pixels, at least 3."""
-    return max(3, 2 * round((WINDOW_MM / spacing_mm - 1) / 2) + 1)
+def scores_of_views(rapid: np.ndarray, restored: np.ndarray, ratio: float, spacing_mm: float) -> np.ndarray:
+    """`local_scores` of all views `[view, row, column]`."""
+    return np.stack([local_scores(*views, ratio, spacing_mm) for views in zip(rapid, restored, strict=True)])
+
+
+def window_counts(rapid: np.ndarray, mean: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Measured counts and those that a picture claims, in the window of `side` pixels around each pixel of a view."""
+    area = float(side * side)
+    measured = np.rint(ndimage.uniform_filter(rapid.astype(np.float64), side, mode="constant") * area)
+    return measured, ndimage.uniform_filter(np.maximum(mean, SMALLEST_MEAN), side, mode="constant") * area
+
+
+def window_pixels(spacing_mm: float, width_mm: float = WINDOW_MM) -> int:
+    """Side of a window of that width: an odd number of pixels, at least 3."""
+    return max(3, 2 * round((width_mm / spacing_mm - 1) / 2) + 1)
 
 
 @cache

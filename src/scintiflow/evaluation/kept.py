@@ -7,6 +7,7 @@ the number of patients.
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from scintiflow.evaluation.summary import RESTORED, yardstick
 
@@ -24,7 +25,7 @@ class KeptScan:
 
 @dataclass
 class KeptScans:
-    """Offer every scan once; `chosen` and `worst` are what is left.
+    """Offer every scan once, as a witness of the scoring; `chosen` and `worst` are what is left.
 
     Attributes:
         wanted: studies that are kept whatever they score.
@@ -36,11 +37,11 @@ class KeptScans:
     chosen: dict[str, KeptScan] = field(default_factory=dict)
     worst: list[KeptScan] = field(default_factory=list)
 
-    def offer(self, study: str, rows: list[dict], estimates: dict[str, np.ndarray]) -> None:
-        """`rows` are the study's rows of the table of patients."""
-        baseline = yardstick(estimates)
+    def offer(self, row: pd.Series, scored: list[dict], estimates: dict[str, np.ndarray]) -> None:
+        """Keep the estimates of this scan, or not; arguments as `scoring.Witness` has them."""
+        study, baseline = row["study"], yardstick(estimates)
         drawn = {name: estimates[name] for name in DRAWN if name in estimates}
-        scan = KeptScan(study, _gain(rows, baseline), drawn)
+        scan = KeptScan(study, _gain(scored, baseline), drawn)
         if study in self.wanted:
             self.chosen[study] = scan
         if np.isfinite(scan.gain):

@@ -6,12 +6,12 @@ scored against **B**, never against S: S contains A, so a restorer that copies A
 against S than the truth does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from scintiflow.dataset.study import VIEWS
 from scintiflow.dataset.thinning import thinned_pair
 from scintiflow.evaluation import metrics
 from scintiflow.evaluation.baselines import Restorer
@@ -27,12 +27,14 @@ class RealScan:
         table: one row for each view and method: `psnr_held_out` (dB, estimate x (1 - 1/f) against B, data
             range L (1 - 1/f)), `ceiling_held_out`, `psnr_corrected` (noise-corrected, on the scale of standard
             counts, data range L), `count_bias`, `deviance_held_out`.
+        views: their names; 'view 1', 'view 2' where the object does not tell.
         standard: S; rapid: A; held_out: B = S - A.
         estimates: by method, estimated counts of the standard scan.
         factor: f.
     """
 
     table: pd.DataFrame
+    views: tuple[str, ...]
     standard: np.ndarray
     rapid: np.ndarray
     held_out: np.ndarray
@@ -47,10 +49,11 @@ def score_real_scan(
     factor: float,
     seed: int,
     data_range_counts: float,
+    views: Sequence[str] = (),
 ) -> RealScan:
     """Thin a real scan `[view, row, column]` of integer counts by `factor` and score every restorer.
 
-    `data_range_counts` is L of every PSNR, in standard counts.
+    `data_range_counts` is L of every PSNR, in standard counts. `views`: their names, () if not all are known.
 
     The body is found on the thinned scan, so that the held-out counts stay independent of everything.
     """
@@ -62,13 +65,13 @@ def score_real_scan(
     rapid, held_out = split.input, split.target
     body = body_by_threshold(rapid)
     estimates = {name: restorer(rapid, factor) for name, restorer in restorers.items()}
-    names = VIEWS if len(rapid) == len(VIEWS) else ("the only view",)  # one view may be either
+    names = tuple(views) or tuple(f"view {number + 1}" for number in range(len(rapid)))
     lines = [
         _line(names[view], name, estimate[view], held_out[view], body[view], factor, data_range_counts)
         for name, estimate in estimates.items()
         for view in range(len(rapid))
     ]
-    return RealScan(pd.DataFrame(lines), counts_standard, rapid, held_out, estimates, body, factor)
+    return RealScan(pd.DataFrame(lines), names, counts_standard, rapid, held_out, estimates, body, factor)
 
 
 def _line(

@@ -13,7 +13,7 @@ is the measured ceiling.
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +28,15 @@ from scintiflow.evaluation.baselines import BASELINES, Restorer
 from scintiflow.evaluation.cases import load_case
 from scintiflow.evaluation.columns import IDENTIFIERS, LESION_COLUMNS, NUMBERS, SETS, STANDARD, TRUTH
 from scintiflow.evaluation.distributions import FeatureSets, features_of, whole_set
-from scintiflow.evaluation.kept import KeptScans
 from scintiflow.evaluation.noise import bin_frequencies
 from scintiflow.evaluation.perceptual import Perceptual, load_perceptual
 from scintiflow.evaluation.resolution import edge_distances
 from scintiflow.evaluation.rows import CaseScores, Estimates, score_case
 from scintiflow.params import EvaluateParams
 from scintiflow.progress import work
+
+# what one scored scan is: its row of the manifest, its rows of the table of patients, its estimates by method
+Witness = Callable[[pd.Series, list[dict], dict[str, np.ndarray]], None]
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,13 @@ def score_split(
     *,
     perceptual: Perceptual | None = None,
     workers: int | None = None,
-    kept: KeptScans | None = None,
+    witnesses: Sequence[Witness] = (),
 ) -> Scores:
     """Score every restorer on every patient of `split`.
 
     A number that does not exist is NaN. All but `seconds` (wall clock per scan) is the same for any number of
-    workers. `perceptual` is loaded from `params` if not given. `kept` is offered every scan with its estimates.
+    workers. `perceptual` is loaded from `params` if not given. Every witness is called once for each
+    scan, in the manifest's order, so that nobody who needs an estimate makes it again.
     Raises ScintiflowError for an empty split.
 
     Restorers run in the calling thread, one study at a time; the baselines of this package and the scoring
@@ -113,8 +116,8 @@ def score_split(
     with work(f"scoring {len(rows)} {split} scans", len(rows)) as bar:
         tasks = ((scoring, row, _timed(foreign, dataset, row), row["patient"] in embedded) for row in rows)
         for row, (scored, found, pictures) in zip(rows, _in_order(tasks, workers), strict=True):
-            if kept is not None:
-                kept.offer(row["study"], scored.rows, pictures)
+            for witness in witnesses:
+                witness(row, scored.rows, pictures)
             scores.add(scored)
             features.add(found)
             bar.advance()

@@ -1,7 +1,6 @@
 """Scans come in: a C-STORE and C-ECHO provider that answers success when the object is safe on the disk."""
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -88,7 +87,7 @@ def receiving(params: NodeParams, spool: Spool, counters: Counters, arrived: Cal
 def _store(
     event: evt.Event, params: NodeParams, spool: Spool, counters: Counters, arrived: Callable[[], None]
 ) -> int:
-    if shutil.disk_usage(spool.folder).free < params.smallest_free_mb * 1e6:
+    if not spool.has_room(params.smallest_free_mb):
         counters.declined.inc()
         log.error("declined an object: the spool's disk is full")
         return OUT_OF_RESOURCES

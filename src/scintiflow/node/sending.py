@@ -22,8 +22,7 @@ class Sending:
 
     def __init__(self, spool: Spool, delivery: Delivery, params: NodeParams, counters: Counters) -> None:
         self._spool, self._delivery, self._params, self._counters = spool, delivery, params, counters
-        self._failures = 0
-        self._not_before = 0.0
+        self._pause, self._not_before = params.retry_after_seconds, 0.0
         self._declined: dict[str, int] = {}
 
     def step(self) -> bool:
@@ -61,7 +60,7 @@ class Sending:
         sha256 = sha256_file(self._spool.path(RESTORED, key))
         self._spool.settle(key, outcome=outcome, attempts=attempts, file_sha256=sha256)
         self._declined.pop(key, None)
-        self._failures, self._not_before = 0, 0.0
+        self._pause, self._not_before = self._params.retry_after_seconds, 0.0
         self._counters.sent.inc()
         log.info("%s sent: %s", key, outcome)
 
@@ -75,8 +74,7 @@ class Sending:
                 self._counters.refused.labels(_DECLINED.code).inc()
                 log.error("%s refused: %s", key, _DECLINED.code)
                 return
-        params = self._params
-        pause = min(params.retry_at_most_seconds, params.retry_after_seconds * params.retry_factor**self._failures)
-        self._failures += 1
+        pause = min(self._pause, self._params.retry_at_most_seconds)
+        self._pause = pause * self._params.retry_factor
         self._not_before = time.monotonic() + pause
         log.warning("%s not sent: %s; next attempt in %.0f s", key, answer.value, pause)

@@ -4,7 +4,6 @@ The threads share nothing but the spool, so that any of them, and the whole proc
 """
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,5 +116,5 @@ def _condition(
     counters.oldest.set(0.0 if oldest is None else max(0.0, time.time() - oldest))
     stuck = [f"{thread.name} has stopped" for thread in threads if not thread.is_alive()]
     stuck += ["restoring hangs"] if busy_seconds > HANGS_AFTER_SECONDS else []
-    room = shutil.disk_usage(spool.folder).free >= params.smallest_free_mb * 1e6
-    return Condition(stuck, [] if room else ["the spool's disk is full"], {"items": items})
+    unable = [] if spool.has_room(params.smallest_free_mb) else ["the spool's disk is full"]
+    return Condition(stuck, unable, {"items": items})

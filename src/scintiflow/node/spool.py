@@ -17,6 +17,7 @@ has reached before it removes what it came from, and `Spool.recover` ends what a
 """
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,10 @@ class Spool:
             raise ScintiflowError(
                 "another node works on this spool", where=folder, remedy="Stop it, or give node.spool another folder"
             ) from None
+
+    def has_room(self, smallest_free_mb: float) -> bool:
+        """Whether its disk has so much left."""
+        return shutil.disk_usage(self.folder).free >= smallest_free_mb * 1e6
 
     def path(self, state: str, key: str) -> Path:
         suffix = ".json" if state in (BEGUN, SENT) else ".dcm"

@@ -65,7 +65,7 @@ def simulate_cohort(
     # The truth takes its place first: an export with its phantom.json is the sign of a complete cohort.
     with whole_folder(export) as partial_export, whole_folder(truths) as partial_truths:
         make = partial(_make_child, params, velocities, partial_export, partial_truths)
-        made = in_processes(make, range(params.children), workers or _cores(), params.cohort)
+        made = in_processes(make, range(params.children), workers or _cores(), params.cohort, preload=__name__)
         for _ in track(made, f"simulate {params.cohort}", params.children):
             pass
         write_json(partial_export / MADE_BY, made_by)

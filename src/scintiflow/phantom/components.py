@@ -61,7 +61,8 @@ def make_components(
     paths = [folder / f"child{index:05d}.npz" for index in range(children)]
     missing = [index for index, path in enumerate(paths) if not path.is_file()]
     jobs = [(paths[index], seed, index, youngest_years, oldest_years) for index in missing]
-    for _ in track(in_processes(_make, jobs, workers, str(folder)), "simulate children", len(jobs)):
+    made = in_processes(_make, jobs, workers, str(folder), preload=__name__)
+    for _ in track(made, "simulate children", len(jobs)):
         pass
     return paths
 

@@ -4,12 +4,11 @@ The answers are the same bytes with any number of processes: on a CPU each works
 because another number of threads adds up in another order.
 """
 
-import multiprocessing
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,13 @@ from segment_anything.modeling import Sam
 
 from scintiflow.dataset.manifest import Dataset, modality_of
 from scintiflow.dataset.priors import Prior
+from scintiflow.processes import in_processes
 from scintiflow.sam.adapter import load_adapted_sam
 from scintiflow.sam.prediction import predict
 from scintiflow.sam.subjects import masks_of_planes, prompts_of
 from scintiflow.sam.training import deterministic
 
 SECONDS_TO_START = 8.0  # a further process loads torch and the network while this much work is done elsewhere
-WAITING_PER_WORKER = 2  # studies handed to a process ahead of time; answers are large, so not more
 
 
 @dataclass(frozen=True)
@@ -70,59 +69,27 @@ def useful_workers(wanted: int, studies: int, seconds_per_study: float) -> int:
     return max(1, min(wanted, studies, int(studies * seconds_per_study / SECONDS_TO_START)))
 
 
-def in_processes(
-    workers: int, sam_folder: Path, keep_embeddings: bool, dataset: Dataset, rows: Iterable[pd.Series]
+def ask_in_processes(
+    workers: int, sam_folder: Path, keep_embeddings: bool, dataset: Dataset, rows: list[pd.Series]
 ) -> Iterator[tuple[pd.Series, Prior, float]]:
-    """Rows, their priors and the seconds each took, as they get ready, from `workers` processes.
-
-    Processes are spawned, not forked: a fork of a process in which torch has run may wait for ever.
-    """
-    rows = iter(rows)
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(sam_folder, keep_embeddings, dataset),
-    )
-    with pool:
-        waiting: dict[Future[tuple[Prior, float]], pd.Series] = {}
-        try:
-            while True:
-                for row in rows:
-                    waiting[pool.submit(_answer, row)] = row
-                    if len(waiting) >= WAITING_PER_WORKER * workers:
-                        break
-                if not waiting:
-                    return
-                ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield waiting.pop(future), *future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    """Rows, their priors and the seconds each took, from `workers` processes."""
+    answer = partial(_answer, sam_folder, keep_embeddings, dataset.folder)
+    answers = in_processes(answer, rows, workers, "distil_priors", preload=__name__)
+    for row, (prior, seconds) in zip(rows, answers, strict=True):
+        yield row, prior, seconds
 
 
-@dataclass
-class _Process:
-    """What a worker process keeps between studies."""
-
-    asker: Asker | None = None
-    dataset: Dataset | None = None
-
-
-_process = _Process()  # a process pool has no other place for it
-
-
-def _start(sam_folder: Path, keep_embeddings: bool, dataset: Dataset) -> None:
-    torch.set_num_threads(1)
-    _process.asker, _process.dataset = Asker.load(sam_folder, keep_embeddings), dataset
-
-
-def _answer(row: pd.Series) -> tuple[Prior, float]:
-    assert _process.asker is not None
-    assert _process.dataset is not None
+def _answer(sam_folder: Path, keep_embeddings: bool, dataset: Path, row: pd.Series) -> tuple[Prior, float]:
+    asker, opened = _opened(sam_folder, keep_embeddings, dataset)
     started = time.perf_counter()
-    prior = _process.asker.prior(_process.dataset, row)
+    prior = asker.prior(opened, row)
     return prior, time.perf_counter() - started
+
+
+@cache
+def _opened(sam_folder: Path, keep_embeddings: bool, dataset: Path) -> tuple[Asker, Dataset]:
+    """Once for each process."""
+    return Asker.load(sam_folder, keep_embeddings), Dataset.open(dataset)
 
 
 def _device() -> torch.device:

@@ -39,7 +39,7 @@ from scintiflow.sam import (
     spots,
     subjects,
 )
-from scintiflow.sam.distillation import Asker, in_processes, useful_workers
+from scintiflow.sam.distillation import Asker, ask_in_processes, useful_workers
 from scintiflow.sam.overlap import dice
 from scintiflow.structures import STRUCTURES
 from scintiflow.tracking import Tracker
@@ -186,7 +186,7 @@ def _priors(
         if workers > 1:
             break
     if workers > 1:
-        yield from in_processes(workers, sam_folder, params.keep_embeddings, dataset, rows[1:])
+        yield from ask_in_processes(workers, sam_folder, params.keep_embeddings, dataset, rows[1:])
 
 
 def _index(

@@ -30,7 +30,6 @@ from scintiflow import __version__
 from scintiflow.dataset.manifest import MANIFEST, Dataset
 from scintiflow.dataset.priors import INDEX
 from scintiflow.drift.cohort import TRAINING_COHORT, training_cohort
-from scintiflow.evaluation.agreement import agreement, calibrated, save_calibration
 from scintiflow.evaluation.baselines import (
     AnscombeBm3d,
     Gaussian,
@@ -68,6 +67,7 @@ from scintiflow.restoration.model_folder import CALIBRATION, checkpoint_sha256
 from scintiflow.restoration.restorer import load_restorer, origin_of
 from scintiflow.restoration.variants import BASELINES
 from scintiflow.stages.champion_restorer import CHAMPION, champion_of
+from scintiflow.stages.held_out import ScoredDeviances, calibrate
 from scintiflow.tracking import Tracker
 
 NO_REGIONS = "none: these are pictures, levels 0 to 255, scored on the whole frame"
@@ -105,8 +105,10 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
     gaussian, by_sigma = choose_gaussian(dataset, inputs.truth, inputs.priors, params)
     restorers, champion, absent = _restorers(params, inputs, outputs, dataset, gaussian)
     kept = KeptScans(frozenset(_pictured(dataset, params)), params.pictured_worst)
+    tested = ScoredDeviances(dataset)
+    witnesses = (kept.offer, tested.take) if dataset.modality.is_counted else (kept.offer,)
     scores = score_split(
-        dataset, "test", restorers, inputs.truth, inputs.priors, params, perceptual=perceptual, kept=kept
+        dataset, "test", restorers, inputs.truth, inputs.priors, params, perceptual=perceptual, witnesses=witnesses
     )
     table = scores.patients
     seconds = table.dropna(subset="seconds").groupby("method", sort=False)["seconds"].mean()
@@ -128,8 +130,9 @@ def run(params: EvaluateParams, inputs: Inputs, outputs: Outputs, tracker: Track
         )
         _draw(dataset, kept, inputs, params, folder / PICTURES)
         if dataset.modality.is_counted:  # what a scan in use is held against
-            write_json(folder / TRAINING_COHORT, training_cohort(dataset, restorers[RESTORED]))
-            calibrate(dataset, restorers[RESTORED], params, checkpoint_sha256(inputs.cascade), folder / CALIBRATION)
+            restore, weights = restorers[RESTORED], checkpoint_sha256(inputs.cascade)
+            validated = calibrate(dataset, restore, params.refusal, weights, folder / CALIBRATION)
+            write_json(folder / TRAINING_COHORT, training_cohort(dataset, [*validated, *tested.values]))
         if (inputs.cascade / CURVES).is_file():
             shutil.copyfile(inputs.cascade / CURVES, folder / CURVES)
         render_report(content_of_evaluation(folder), folder / REPORT)
@@ -166,22 +169,6 @@ def _restorers(
         unreadable = "" if champion is None else champion["unreadable"]
         absent[CHAMPION] = unreadable or ("there is none yet" if champion is None else "it is this very model")
     return restorers | restorer, champion, absent
-
-
-def calibrate(dataset: Dataset, restore: Restorer, params: EvaluateParams, checkpoint: str, path: Path) -> None:
-    """Write from when on a restoration contradicts its counts: how far validation patients' lie from theirs.
-
-    Their rapid scans are enough: no truth, no standard scan. `checkpoint`: SHA-256 of the weights that restore.
-    """
-    rows = list(dataset.rows("validation"))
-    seen = []
-    for row in track(rows, "calibrating"):
-        rapid, ratio = dataset.pair(row["study"]).rapid, float(row["count_ratio"])
-        seen.append(agreement(rapid, restore(rapid, ratio), ratio, float(row["spacing_mm"])))
-    ratios = [float(row["count_ratio"]) for row in rows]
-    patients = len({row["patient"] for row in rows})
-    words = f"{patients} patients of the validation set, k = {min(ratios):.2f} to {max(ratios):.2f}"
-    save_calibration(path, calibrated(seen, params.refusal, words, checkpoint))
 
 
 def _write_tables(scores: Scores, patients: pd.DataFrame, folder: Path) -> None:

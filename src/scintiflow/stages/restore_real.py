@@ -89,7 +89,7 @@ def run(params: RestoreRealParams, inputs: Inputs, outputs: Outputs, tracker: Tr
         for number, path in enumerate(track(scans, "restoring real scans"), start=1):
             scan = read_scan(path)
             scored = score_real_scan(
-                scan.counts, restorers, params.speed_factor, params.seed, summary["data_range_counts"]
+                scan.counts, restorers, params.speed_factor, params.seed, summary["data_range_counts"], scan.views
             )
             derivation = (
                 f"Simulated rapid scan: binomially thinned {params.speed_factor:g}-fold (seed {params.seed}), "

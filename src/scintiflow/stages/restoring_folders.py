@@ -233,7 +233,8 @@ def _write(restored: RestoredScan, path: Path, target: Path, model: OpenModel, w
     if wish.preview:
         from scintiflow.evaluation.preview import draw_preview  # matplotlib takes a second to start
 
-        draw_preview(restored.scan, restored.counts, restored.count_ratio, _beside(target))
+        marked = bool(restored.objections)
+        draw_preview(restored.scan, restored.counts, restored.count_ratio, _beside(target), marked)
     judged = model.calibration is not None
     return RestoredFile(
         path,

@@ -66,9 +66,11 @@ function draw() {
     const kind = shownKind(pane), size = scale(canvas), brush = canvas.getContext("2d");
     brush.setTransform(1, 0, 0, 1, 0, 0);
     brush.clearRect(0, 0, width, height);
-    brush.imageSmoothingEnabled = false;
+    brush.imageSmoothingEnabled = size < 1; // shrunk, pixels are averaged: to leave some out could lose a lesion
+    brush.imageSmoothingQuality = "high";
     brush.setTransform(size, 0, 0, size, width / 2 - place.column * size, height / 2 - place.row * size);
     brush.drawImage(picture(kind, pane.view), 0, 0);
+    pane.figure.className = kind;
     Object.assign(canvas.dataset, { shows: kind, scale: size, row: place.row, column: place.column });
     pane.name.textContent = `${scan.views[pane.view]}, ${kind === "rapid" ? "rapid × k" : "restored"}`;
   }
@@ -96,11 +98,18 @@ function pane(view, kind) {
   if (!state.flicker) caption.append(name, hint); else caption.append(name);
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${scan.views[view]} view, ${kind}`);
-  figure.className = kind;
-  figure.append(caption, canvas);
+  figure.append(caption, canvas, ...scan.sides[view].map(side));
   const one = { view, kind, figure, canvas, name };
   listen(one);
   return one;
+}
+
+// Which side of the patient lies at an edge, as the object's orientation says; nothing where it does not.
+function side(letter, edge) {
+  const mark = document.createElement("span");
+  mark.className = `side ${edge ? "right" : "left"}`;
+  mark.textContent = letter;
+  return mark;
 }
 
 function zoomBy(factor, canvas, x, y) {

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
 from scintiflow.evaluation.cases import body_by_threshold, bounding_box
-from scintiflow.evaluation.pictures import UNSUPPORTED_BEYOND
-from scintiflow.evaluation.preview import grey_window
+from scintiflow.evaluation.panels import UNSUPPORTED_BEYOND
+from scintiflow.evaluation.pictures import grey_window
 from scintiflow.files import whole_file
 from scintiflow.viewer.pair import Shown
 
@@ -49,6 +49,7 @@ def _data(shown: Shown) -> dict:
         "columns": columns,
         "spacing": shown.spacing_mm,
         "views": list(shown.views),
+        "sides": shown.sides,
         "body": _box(body),
         "window": grey_window(shown.restored, body),
         "largest": float(max(shown.restored.max(), 0 if shown.rapid is None else shown.rapid.max())),

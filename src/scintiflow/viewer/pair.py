@@ -12,7 +12,8 @@ from scintiflow.dicom.opening import open_object, silenced, untrusted
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.reasons import Rejection
 from scintiflow.errors import ScintiflowError
-from scintiflow.evaluation.consistency import local_scores
+from scintiflow.evaluation.consistency import scores_of_views
+from scintiflow.evaluation.laterality import sides
 
 MAKER = "scintiflow"
 LARGEST_SEARCH = 2000  # files of a folder that are opened to find the rapid scan
@@ -25,6 +26,7 @@ class Shown:
     Attributes:
         restored: estimated counts.
         rapid: measured counts times k; None where the rapid scan is not at hand.
+        sides: of the patient at the left and right edge of each view, 'R' or 'L'; '' where the object does not say.
         scores: standard deviations by which the restored image shows more (positive) or less than was measured.
         count_ratio: k; None where the object does not state it.
         marked: the object says that its counts contradict it; `comments` says why.
@@ -34,6 +36,7 @@ class Shown:
     rapid: np.ndarray | None = field(repr=False)
     scores: np.ndarray | None = field(repr=False)
     views: tuple[str, ...]
+    sides: tuple[tuple[str, str], ...]
     spacing_mm: float
     count_ratio: float | None
     model: str
@@ -68,9 +71,7 @@ def load_pair(restored: Path, rapid: Path | None = None) -> Shown:
     times = ratio if ratio is not None or measured is None else float(counts.sum() / measured.sum())
     scores = None
     if measured is not None and ratio is not None:
-        scores = np.stack(
-            [local_scores(one, other, ratio, spacing) for one, other in zip(measured, counts, strict=True)]
-        )
+        scores = scores_of_views(measured, counts, ratio, spacing)
     equipment = dataset.ContributingEquipmentSequence[0]
     with silenced():
         return Shown(
@@ -78,6 +79,7 @@ def load_pair(restored: Path, rapid: Path | None = None) -> Shown:
             rapid=None if measured is None or times is None else measured * times,
             scores=scores,
             views=_views(dataset, len(counts)),
+            sides=_sides(dataset, len(counts)),
             spacing_mm=spacing,
             count_ratio=ratio,
             model=str(equipment.ManufacturerModelName),
@@ -137,3 +139,10 @@ def _views(dataset: Dataset, frames: int) -> tuple[str, ...]:
         known = VIEW_CODE_VALUES.get(str(codes[0].CodeValue)) if codes else None
         names.append(known or f"view {number + 1}")
     return tuple(names)
+
+
+def _sides(dataset: Dataset, frames: int) -> tuple[tuple[str, str], ...]:
+    orientations = [
+        dataset.DetectorInformationSequence[number].get("ImageOrientationPatient") for number in range(frames)
+    ]
+    return tuple(sides([float(cosine) for cosine in orientation or ()]) for orientation in orientations)
