@@ -105,6 +105,8 @@ def test_a_recipe_that_no_commit_holds_is_refused_unless_told_otherwise(typed, s
     try:
         with pytest.raises(ScintiflowError, match=r"in no commit: params\.yaml"):
             typed("submit")
+        with pytest.raises(ScintiflowError, match=r"in no commit: params\.yaml"):
+            typed("schedule", "--cron", "0 2 * * 6")  # its runs would go on for months
         assert server.requests == []
         assert "Submitted" in typed("submit", "--allow-dirty")
     finally:
