@@ -40,19 +40,8 @@ def hospital():
     folder = Path(tempfile.mkdtemp(prefix="scintiflow-share-"))  # not pytest's, which only root may enter
     folder.chmod(0o755)
     project = hospital_project(folder / "project")
-    _run(
-        project,
-        sys.executable,
-        "-m",
-        "dvc",
-        "remote",
-        "add",
-        "--quiet",
-        "--default",
-        "--force",
-        "shared",
-        "../remote",
-    )
+    dvc = (sys.executable, "-m", "dvc")
+    _run(project, *dvc, "remote", "add", "--quiet", "--default", "shared", str(folder / "remote"))
     scintiflow(project, "sample-cohorts", "--profile", "tiny")
     _run(project, *dvc, "push", "--quiet", str(COHORTS / f"{COHORT}.dvc"))
     who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
