@@ -1,7 +1,12 @@
 """A scheduled run looks first, on a CPU; what it finds is what a submitted run would have been told."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,7 +16,7 @@ from components.look import look
 from scintiflow.cluster.compilation import compile_retrain, source_hashes
 from scintiflow.cluster.first_look import look_around
 from scintiflow.cluster.pins import Pin
-from scintiflow.cluster.planning import work_key
+from scintiflow.cluster.provenance import work_key
 from scintiflow.cluster.reproduction import find_original, lay_out
 from scintiflow.cohorts.versions import COHORTS
 from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
@@ -23,6 +28,7 @@ from scintiflow.registry.lineage import History
 from scintiflow.registry.models import tag_version
 from scintiflow.registry.surroundings import PIPELINE_RUN
 
+ROOT = Path(__file__).parents[2]
 COMMIT = "a" * 40
 
 
@@ -98,6 +104,18 @@ def test_every_step_that_reads_a_source_hears_of_it_from_the_first_one(scheduled
 
 def test_a_submitted_run_does_not_look(package):
     assert "look" not in next(yaml.safe_load_all(package.read_text()))["root"]["dag"]["tasks"]
+
+
+def test_what_components_import_can_be_imported_where_kubeflow_runs_them():
+    """There kfp.dsl is only half loaded, so that anything which compiles pipelines fails to import."""
+    bodies = "\n".join(path.read_text() for path in (ROOT / "components").glob("*.py"))
+    wanted = sorted(set(re.findall(r"^    from scintiflow[^\n]* import [^\n]*$", bodies, re.MULTILINE)))
+    assert len(wanted) > 5
+    code = "\n".join(["import kfp.dsl", *(line.strip() for line in wanted)])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"_KFP_RUNTIME": "true"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # --- what it finds -----------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def test_one_look_at_a_time_and_no_retry_storm():
 
 def test_looking_costs_no_gpu_and_needs_no_scan():
     (container,) = pod()["containers"]
-    assert container["resources"]["requests"] == {"cpu": "500m", "memory": "2Gi"}
+    assert container["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
     assert "gpu" not in str(pod())
     assert "AWS" not in str(pod()), "whoever only looks gets no key of the object store"
     assert not any("persistentVolumeClaim" in volume for volume in pod()["volumes"])

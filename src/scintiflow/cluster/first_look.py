@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scintiflow.cluster.pins import CONTENT, DVC, Pin, pins_sha256, used_cohorts
-from scintiflow.cluster.planning import work_key
-from scintiflow.cluster.provenance import provenance
+from scintiflow.cluster.provenance import provenance, work_key
 from scintiflow.cluster.source_tree import TreeState
 from scintiflow.cohorts.versions import COHORTS, cohort_versions
 from scintiflow.cohorts.withdrawals import LIST

@@ -12,8 +12,7 @@ from scintiflow.cluster.connection import Connection
 from scintiflow.cluster.obstacles import PATHS_NAMED, withdrawn_obstacles
 from scintiflow.cluster.once import Skipped, submit_once
 from scintiflow.cluster.pins import Pin, pin_cohorts, pinned_source, used_cohorts
-from scintiflow.cluster.planning import work_key
-from scintiflow.cluster.provenance import provenance
+from scintiflow.cluster.provenance import provenance, work_key
 from scintiflow.cluster.remote_runs import Submitted, find_experiment, run_name, submit
 from scintiflow.cluster.schedules import Scheduled, schedule
 from scintiflow.cluster.source_tree import TreeState, tree_state
