@@ -135,6 +135,17 @@ def test_a_lesion_is_seen_from_both_sides(child):
     assert (spotted.opposite / plain.opposite).max() > 1.3
 
 
+def test_a_lesion_weighs_more_and_most_where_it_is_restored_too_faint(child):
+    plain = two_views(child, 6, lesions_per_patch=12.0).batch(0)
+    assert plain.weight_if_too_low is None
+    weighed = two_views(child, 6, lesions_per_patch=12.0, lesion_weight=30.0, faint_lesion_weight=90.0).batch(0)
+    np.testing.assert_array_equal(weighed.input, plain.input)
+    extra = weighed.masks[:, BODY] - plain.masks[:, BODY]
+    assert 15 < extra.max() <= 30
+    np.testing.assert_allclose(weighed.weight_if_too_low[:, 0], 3 * extra, rtol=1e-5, atol=1e-4)
+    assert not weighed.weight_if_too_low[:, 0][plain.masks[:, BODY] == 0].any()
+
+
 def test_noise_of_both_views_is_independent(child):
     """Else the network could subtract it."""
     sampler = two_views(child, 40)

@@ -78,6 +78,34 @@ def test_the_loss_scales_the_estimate_by_the_targets_share_and_weighs_the_body()
     assert restoration_loss(wrong_inside, target, share, body).item() == pytest.approx(3 * outside.item(), rel=1e-5)
 
 
+def test_weight_on_what_is_too_low_moves_the_minimum_to_a_higher_expectile():
+    """Of the targets 1 and 5, alike often, the mean is 3; the expectile where 4 (5 - e) balances (e - 1) is 4.2."""
+    target = torch.tensor([1.0, 5.0]).view(2, 1, 1, 1)
+    share, body = torch.ones(2), torch.ones_like(target)
+
+    def smallest(weight_if_too_low: torch.Tensor | None) -> float:
+        found = minimize_scalar(
+            lambda e: restoration_loss(torch.full_like(target, e), target, share, body, weight_if_too_low).item(),
+            bounds=(1.0, 5.0),
+            method="bounded",
+            options={"xatol": 1e-6},
+        )
+        return float(found.x)
+
+    assert smallest(None) == pytest.approx(3.0, abs=1e-3)
+    assert smallest(torch.zeros_like(target)) == pytest.approx(3.0, abs=1e-3)
+    # the mean over all pixels counts as well, and is not weighed: 1 + 1 + 6 against 1 + 1 is four to one
+    assert smallest(6 * body) == pytest.approx(4.2, abs=1e-3)
+
+
+def test_weight_on_what_is_too_low_is_nothing_where_nothing_is():
+    target = torch.full((1, 1, 2, 2), 3.0)
+    share, body = torch.ones(1), torch.ones_like(target)
+    for estimate in (target, target + 1):
+        plain, weighed = (restoration_loss(estimate, target, share, body, extra) for extra in (None, 9 * body))
+        assert weighed.item() == plain.item()
+
+
 def drawn_wrongly(expected: np.ndarray) -> torch.Tensor:
     """An estimate that is right in every detail and too low by a third, less so towards the right."""
     share = np.linspace(0.6, 1.0, expected.shape[-1], dtype=np.float32)

@@ -31,7 +31,8 @@ MaskSource = Literal["standard", "rapid"]
 @dataclass(frozen=True)
 class Batch:
     """Stacked examples: float32 `input`, `target` `[n, 1, row, column]`, `masks` in 0..1
-    `[n, structure, row, column]`, `k` and `target_share` `[n]`, `opposite` `[n, 2, row, column]` or None."""
+    `[n, structure, row, column]`, `k` and `target_share` `[n]`, `opposite` `[n, 2, row, column]` or None,
+    `weight_if_too_low` like `input` or None: see `restoration.counts.restoration_loss`."""
 
     input: np.ndarray
     k: np.ndarray
@@ -39,6 +40,7 @@ class Batch:
     target_share: np.ndarray
     masks: np.ndarray
     opposite: np.ndarray | None = None
+    weight_if_too_low: np.ndarray | None = None
 
 
 def load_studies(dataset: Dataset, priors: Path, split: str, masks_from: MaskSource = "standard") -> list[Study]:

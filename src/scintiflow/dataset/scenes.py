@@ -46,14 +46,15 @@ OPPOSITE_ASTRAY_SHARE = 0.04  # of patches: heads that are set off against each 
 
 @dataclass(frozen=True)
 class Scene:
-    """Expected counts of a standard scan, what each pixel weighs in the loss, and what the other head expects there.
+    """Expected counts of a standard scan, what lies there, and what the other head expects there.
 
-    All `[row, column]` in the frame of the patch. The body weighs 1, a hot lesion up to 1 + `lesion_weight`, the rest
-    0. `opposite` is None where only one view is seen.
+    All `[row, column]` in the frame of the patch. `body` is 1 or 0, `lesions` 1 at the centre of a hot lesion and
+    falling off with it; both are 0 beyond the field of view. `opposite` is None where only one view is seen.
     """
 
     expected: np.ndarray
-    weight: np.ndarray
+    body: np.ndarray
+    lesions: np.ndarray
     opposite: np.ndarray | None = None
 
 
@@ -73,8 +74,10 @@ class SceneSampler:
         scenes = [self.scene(generator) for _ in range(self._patches)]
         k = np.array([self._acceleration(generator) for _ in scenes], np.float32)
         rapid = [generator.poisson(scene.expected / ratio) for scene, ratio in zip(scenes, k, strict=True)]
+        body, lesions = (np.stack([getattr(scene, name) for scene in scenes]) for name in ("body", "lesions"))
         masks = np.zeros((len(scenes), len(STRUCTURES), self._pixels, self._pixels), np.float32)
-        masks[:, BODY] = np.stack([scene.weight for scene in scenes])
+        masks[:, BODY] = body * (1 + self._params.lesion_weight * lesions)
+        too_low = self._params.faint_lesion_weight * lesions
         return Batch(
             input=np.stack(rapid)[:, None].astype(np.float32),
             k=k,
@@ -82,6 +85,7 @@ class SceneSampler:
             target_share=np.ones(len(scenes), np.float32),
             masks=masks,
             opposite=self._opposites(scenes, k, generator) if self._views == 2 else None,
+            weight_if_too_low=too_low[:, None].astype(np.float32) if self._params.faint_lesion_weight else None,
         )
 
     def _opposites(self, scenes: list[Scene], k: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -97,22 +101,22 @@ class SceneSampler:
         opposite = None
         if generator.random() < self._params.shapes_share:
             expected = self._shapes(generator)
-            weight = (expected > BODY_FROM_COUNTS).astype(np.float64)
+            body, lesions = (expected > BODY_FROM_COUNTS).astype(np.float64), np.zeros(expected.shape)
         else:
-            expected, weight, opposite = self._child(generator)
+            expected, body, lesions, opposite = self._child(generator)
         high = generator.random() < HIGH_FLOOR_SHARE
         floor = generator.uniform(0, HIGH_FLOOR_COUNTS if high else FLOOR_COUNTS)
         seen = _field_of_view(expected.shape, generator) if generator.random() < CUT_SHARE else 1.0
         if opposite is not None:
             opposite = np.minimum((opposite + floor) * seen, LARGEST_EXPECTED)
-        return Scene(np.minimum((expected + floor) * seen, LARGEST_EXPECTED), weight * seen, opposite)
+        return Scene(np.minimum((expected + floor) * seen, LARGEST_EXPECTED), body * seen, lesions * seen, opposite)
 
     def _acceleration(self, generator: np.random.Generator) -> float:
         if generator.random() < NOMINAL_SHARE:
             return float(generator.uniform(*NOMINAL_ACCELERATION))
         return _log_uniform(generator, *self._params.accelerations)
 
-    def _child(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _child(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         number = int(generator.integers(len(self._children)))
         child = self._children[number]
         view = int(generator.integers(child.body.shape[0]))
@@ -128,10 +132,10 @@ class SceneSampler:
         if self._views == 2:
             across = _across(columns, child.body.shape[2], generator)
             pictures.append(_blurred(_exposed(child, 1 - view, uptake, rows, across)[0], blur))
-        lesions = self._add_lesions(pictures, bone, body > 0.5, generator)
-        weight = (body > 0.5) * (1 + self._params.lesion_weight * lesions)
+        inside = (body > 0.5).astype(np.float64)
+        lesions = inside * self._add_lesions(pictures, bone, body > 0.5, generator)
         counts = _log_uniform(generator, *self._params.counts)
-        return pictures[0] * counts, weight, pictures[1] * counts if self._views == 2 else None
+        return pictures[0] * counts, inside, lesions, pictures[1] * counts if self._views == 2 else None
 
     def _add_lesions(
         self, pictures: list[np.ndarray], bone: np.ndarray, body: np.ndarray, generator: np.random.Generator

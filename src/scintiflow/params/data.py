@@ -89,3 +89,4 @@ class ScenesParams(Section):
     shapes_share: Share
     lesions_per_patch: Annotated[float, Field(ge=0)] = 1.5
     lesion_weight: Annotated[float, Field(ge=0)] = 0.0
+    faint_lesion_weight: Annotated[float, Field(ge=0)] = 0.0

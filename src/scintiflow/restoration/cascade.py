@@ -148,6 +148,7 @@ class Examples:
     target_share: Tensor
     masks: Tensor
     opposite: Tensor | None = None
+    weight_if_too_low: Tensor | None = None
 
 
 def input_channels(views: int) -> int:
@@ -157,7 +158,7 @@ def input_channels(views: int) -> int:
 
 def first_loss(first: Restored, examples: Examples) -> Tensor:
     """dev(c1, S)."""
-    return restoration_loss(first.counts, examples.target, examples.target_share, _body(examples))
+    return _deviance(first, examples)
 
 
 def prior_head_losses(cascade: Cascade, first: Restored, examples: Examples, weight: float) -> dict[str, Tensor]:
@@ -174,7 +175,7 @@ def cascade_losses(
     second = cascade.second(first, examples.masks, mixed)
     body = _body(examples)
     losses = {
-        "deviance_second": restoration_loss(second.counts, examples.target, examples.target_share, body),
+        "deviance_second": _deviance(second, examples),
     }
     masks = at_feature_size(examples.masks, first.features)
     small_body = masks[:, BODY : BODY + 1]
@@ -194,6 +195,12 @@ def at_feature_size(masks: Tensor, features: Tensor) -> Tensor:
     rows, columns = features.shape[-2:]
     missing = 2 * rows - masks.shape[-2], 2 * columns - masks.shape[-1]
     return F.avg_pool2d(F.pad(masks, (0, missing[1], 0, missing[0])), 2)
+
+
+def _deviance(restored: Restored, examples: Examples) -> Tensor:
+    return restoration_loss(
+        restored.counts, examples.target, examples.target_share, _body(examples), examples.weight_if_too_low
+    )
 
 
 def _body(examples: Examples) -> Tensor:

@@ -101,15 +101,25 @@ def poisson_deviance(expected: Tensor, observed: Tensor) -> Tensor:
     return 2 * (expected - observed + observed * torch.log(observed / expected))
 
 
-def restoration_loss(standard: Tensor, target: Tensor, target_share: Tensor, body: Tensor) -> Tensor:
+def restoration_loss(
+    standard: Tensor, target: Tensor, target_share: Tensor, body: Tensor, weight_if_too_low: Tensor | None = None
+) -> Tensor:
     """Poisson deviance, averaged over the body's pixels plus averaged over all pixels.
+
+    Its minimum is the conditional mean, which gives up the contrast of what the counts hardly show. Where
+    `weight_if_too_low` is not zero, an estimate below its target weighs more than one above it, and the minimum is a
+    higher expectile. The target must then be an expected picture: the noise of a measured one would be taken for
+    contrast.
 
     Args:
         standard: estimated standard counts `[n, 1, row, column]`.
         target: observed counts of the same shape, E[target] = target_share x E[standard].
         target_share: `[n]`.
         body: soft mask of the body `[n, 1, row, column]`, a weight and nothing more.
+        weight_if_too_low: joins `body` where the estimate is below its target; same shape.
     """
-    deviance = poisson_deviance(standard * target_share.view(-1, 1, 1, 1), target)
-    over_the_body = whole_sum((deviance * body).sum()) / whole_sum(body.sum()).clamp(min=1.0)
+    estimate = standard * target_share.view(-1, 1, 1, 1)
+    deviance = poisson_deviance(estimate, target)
+    weight = body if weight_if_too_low is None else body + weight_if_too_low * (estimate < target)
+    over_the_body = whole_sum((deviance * weight).sum()) / whole_sum(body.sum()).clamp(min=1.0)
     return over_the_body + whole_mean(deviance.mean(), deviance.numel())
