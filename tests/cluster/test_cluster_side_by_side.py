@@ -75,7 +75,7 @@ def test_the_page_holds_one_run_against_the_other(run_of, tmp_path):
     assert f"+{gain:.2f} dB" in text.split('class="cards"', 1)[1].split("</div>", 2)[0]
     rows = re.findall(r"<tr><td>PSNR: better than the champion.*?</tr>", text)
     assert len(rows) == 1
-    assert "4 of 4 patients gain" in rows[0]
+    assert "a gain for 4 of 4 patients" in rows[0]
     assert "Page:" in said
 
     against = compare(second, first, "-o", str(tmp_path / "other.html"))
