@@ -10,14 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from scintiflow.drift.comparison import DRIFT, TOO_FEW, FeatureTest, TrainedRange, Verdict
-from scintiflow.drift.features import NUMBERS, TITLES
+from scintiflow.drift.comparison import FeatureTest, TrainedRange, Verdict
+from scintiflow.drift.features import NUMBERS
+from scintiflow.drift.verdict import DRIFT, TITLES, TOO_FEW, VERDICT
 from scintiflow.evaluation.columns import AGE_BANDS
 from scintiflow.files import whole_file, write_json
 from scintiflow.pages import page_template
 from scintiflow.params import WatchParams
 
-VERDICT, PICTURE, PAGE = "drift.json", "drift.png", "drift.html"
+PICTURE, PAGE = "drift.png", "drift.html"
 NEW, TRAINED, ALARM = "#c1502e", "#7d8794", "#b3362b"
 
 
