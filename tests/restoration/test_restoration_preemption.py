@@ -26,7 +26,8 @@ from scintiflow.tracking import SilentTracker
 KILLS = 4
 LARGEST_LOSS_DIFFERENCE = 1e-2  # relative; the number of processes changes the weights by rounding
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["scintiflow.stages.train_cascade", "s3fs"])  # Lightning asks s3fs about any path
+# Lightning loads s3fs and omegaconf with the first checkpoint.
+CONTEXT.set_forkserver_preload(["scintiflow.stages.train_cascade", "s3fs", "omegaconf"])
 
 
 class StepsTold(SilentTracker):
