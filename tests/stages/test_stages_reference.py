@@ -9,9 +9,9 @@ import pytest
 
 from scintiflow.drift.check import check_drift
 from scintiflow.drift.cohort import TRAINING_COHORT, WEIGHTS, read_training_cohort
-from scintiflow.drift.comparison import DRIFT, NO_DRIFT
 from scintiflow.drift.statistics import ScanStatistics
 from scintiflow.drift.store import Journal
+from scintiflow.drift.verdict import DRIFT, NO_DRIFT
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import AnscombeBm3d
 from scintiflow.evaluation.cases import body_and_parts
