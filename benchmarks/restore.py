@@ -5,13 +5,14 @@
 
 Each method lives in a process of its own, so that memory is its own. The processes take turns, one scan at a time, so
 that a busy machine treats them alike; beside the clock stand the processor's seconds, which hardly depend on who else
-is there. Weights of U-Net, SAM and f^IR2 are random: they cost what trained ones cost. No accelerator is used.
+is there. Weights of U-Net, SAM and f^IR2 are random: they cost what trained ones cost. All but one use the CPU alone.
 
 - graph: f^IR1 as `scintiflow restore` runs it, the reference model's ONNX graph in onnxruntime;
 - torch: the same weights in torch, under the same rule of one thread for each view;
 - bm3d: Anscombe + BM3D, view by view;
 - unet: the plain U-Net of the same width and depth, in torch;
-- cascade: f^IR1, then SAM (ViT-B, 1024 pixels) for the masks, then f^IR2, which inference does not need.
+- cascade: f^IR1, then SAM (ViT-B, 1024 pixels) for the masks, then f^IR2, which inference does not need;
+- cuda: the torch weights on a CUDA device, its two transfers included; where there is none, the row is left out.
 """
 
 import argparse
@@ -40,6 +41,7 @@ MEAN_COUNTS = 2.0  # of a rapid scan's pixel inside the body
 SPACING_MM = 2.26
 AGAIN = "again"
 WARM_UP = 160  # rows and columns, more than a training patch
+CUDA = "cuda"
 Restore = Callable[[np.ndarray, float], np.ndarray]
 
 
@@ -90,7 +92,7 @@ def serve(name: str, rapid: np.ndarray, cores: int, link: Connection) -> None:
     """In a process of its own: load, restore a piece to warm up, then restore when asked."""
     restore = METHODS[name](cores)
     link.send(time.process_time())
-    restore(rapid[:, :WARM_UP, :WARM_UP], K)
+    restore(rapid if name == CUDA else rapid[:, :WARM_UP, :WARM_UP], K)  # a device chooses its kernels by size
     while link.recv() == AGAIN:
         _, seconds = timed(lambda: restore(rapid, K))
         mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -173,6 +175,12 @@ def cascade(cores: int) -> Restore:
     return restore
 
 
+def cuda(cores: int) -> Restore:
+    from scintiflow.restoration.restorer import load_restorer
+
+    return load_restorer(REFERENCE_FOLDER, CUDA)
+
+
 def recipe() -> TrainCascadeParams:
     """That of params.yaml around the reference model's f^IR1: f^IR2 looks at what that one gives."""
     description = description_of(REFERENCE_FOLDER)
@@ -181,7 +189,7 @@ def recipe() -> TrainCascadeParams:
 
 
 METHODS: dict[str, Callable[[int], Restore]] = {
-    "graph": graph, "torch": torch_alone, "bm3d": bm3d, "unet": unet, "cascade": cascade,
+    "graph": graph, "torch": torch_alone, "bm3d": bm3d, "unet": unet, "cascade": cascade, CUDA: cuda,
 }  # fmt: skip
 
 
@@ -196,7 +204,7 @@ def markdown(rows: dict[str, dict], arguments: argparse.Namespace) -> str:
     for name, row in rows.items():
         clock, processor = (median(values) for values in zip(*row["rounds"], strict=True))
         ratios = " | ".join(f"{ratio(row, rows[base]):.2f}" for base in bases)
-        lines.append(f"| {name} | {processor:.2f} | {clock:.2f} | {ratios} | {row['load']:.1f} | {row['mib']:.0f} |")
+        lines.append(f"| {name} | {processor:.3g} | {clock:.3g} | {ratios} | {row['load']:.1f} | {row['mib']:.0f} |")
     load = os.getloadavg()[0]
     words = (
         f"One scan of 2 x {arguments.rows} x {arguments.columns}, medians of {arguments.rounds} rounds, "
@@ -213,12 +221,16 @@ def ratio(row: dict, base: dict) -> float:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS))
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=None)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1024)
     parser.add_argument("--columns", type=int, default=256)
     parser.add_argument("--cores", type=int, default=min(2, os.cpu_count() or 1))
     arguments = parser.parse_args()
+    if arguments.methods is None:
+        import torch  # here, and not in the processes that are measured
+
+        arguments.methods = [name for name in METHODS if name != CUDA or torch.cuda.is_available()]
     if unknown := [name for name in arguments.methods if name not in METHODS]:
         parser.error(f"unknown methods {unknown}; known: {', '.join(METHODS)}")
     return arguments
