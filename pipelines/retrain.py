@@ -13,8 +13,11 @@ Each step gets its own section of params.yaml as JSON, so a changed section re-r
 follows. Content hashes stand beside paths because Kubeflow's cache does not look into files, and the hash of a
 step's code is an input because the cache does not look into the image either. Where a step runs is the section
 `placement`, which no step gets; steps 1 to 3 may be shared by several pods (`first_steps`).
+
+On a schedule a step comes before all of these: it looks what the volume and the registry hold on that day.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from kfp import dsl
@@ -23,6 +26,7 @@ from kfp.dsl.base_component import BaseComponent
 from components.close_run import close_run
 from components.evaluate import evaluate
 from components.fetch_champion import fetch_champion
+from components.look import look
 from components.register import register
 from components.restore_real import restore_real
 from components.train_cascade import train_cascade
@@ -37,8 +41,21 @@ class RetrainOutputs(NamedTuple):
     restored: dsl.Artifact
 
 
-def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") -> BaseComponent:
-    """The pipeline with its steps placed on a cluster; `placement` None is this machine."""
+@dataclass(frozen=True)
+class OnSchedule:
+    """What a schedule keeps from the day on which it was made: the recipe as JSON, and the commit that held it."""
+
+    recipe: str
+    commit: str
+
+
+def retrain_pipeline(
+    placement: PlacementParams | None, experiment: str = "", on_schedule: OnSchedule | None = None
+) -> BaseComponent:
+    """The pipeline with its steps placed on a cluster; `placement` None is this machine.
+
+    `on_schedule`: hashes, registry and champion are found by a first step, and not taken from the arguments.
+    """
 
     @dsl.pipeline(name="scintiflow-retrain", description="From de-identified DICOM cohorts to a registered restorer")
     def retrain(
@@ -57,6 +74,15 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
         register_params: str,
         restore_real_params: str,
     ) -> RetrainOutputs:
+        tags, recipe = "{}", ""
+        if placement is not None and on_schedule is not None:
+            looked = look(recipe=on_schedule.recipe, commit=on_schedule.commit, cohorts=cohorts, truth=truth)
+            looked.set_display_name("See what is there").set_caching_options(False)
+            place_like(looked, placement.fetch_champion, experiment)
+            cohorts_sha256, truth_sha256 = looked.outputs["cohorts_sha256"], looked.outputs["truth_sha256"]
+            registry, champion_to_beat = looked.outputs["registry"], looked.outputs["champion_to_beat"]
+            tags, recipe = looked.outputs["tags"], on_schedule.recipe
+
         first = first_steps(
             cohorts,
             cohorts_sha256,
@@ -120,7 +146,11 @@ def retrain_pipeline(placement: PlacementParams | None, experiment: str = "") ->
             place(task, placement, experiment)
         if placement is not None:  # on this machine the launcher closes the run
             closed = close_run(
-                cohorts_sha256=cohorts_sha256, truth_sha256=truth_sha256, restored=shown.outputs["restored"]
+                cohorts_sha256=cohorts_sha256,
+                truth_sha256=truth_sha256,
+                tags=tags,
+                recipe=recipe,
+                restored=shown.outputs["restored"],
             )
             closed.set_display_name("Close the run").set_caching_options(False)
             place_like(closed, placement.register_, experiment)

@@ -22,6 +22,11 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tests" / "cohorts"))  # versioned_project
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_compilation(short_stacks):
+    """Nearly every test here compiles a pipeline."""
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
     """MLflow takes seconds to make one, and a copy is as good."""

@@ -105,6 +105,8 @@ def test_a_recipe_that_no_commit_holds_is_refused_unless_told_otherwise(typed, s
     try:
         with pytest.raises(ScintiflowError, match=r"in no commit: params\.yaml"):
             typed("submit")
+        with pytest.raises(ScintiflowError, match=r"in no commit: params\.yaml"):
+            typed("schedule", "--cron", "0 2 * * 6")  # its runs would go on for months
         assert server.requests == []
         assert "Submitted" in typed("submit", "--allow-dirty")
     finally:
@@ -117,7 +119,7 @@ def test_a_cohort_that_holds_a_withdrawn_patient_is_not_submitted(typed, server,
     record_withdrawal(project / COHORTS, Withdrawal(patient="P-1", by="Data manager", on="2026-11-22"))
     subprocess.run([DVC, "add", "-q", "data/cohorts/simulated"], cwd=project, check=True)
     try:
-        with pytest.raises(ScintiflowError, match="holds 1 patients whose data were withdrawn: P-1"):
+        with pytest.raises(ScintiflowError, match="holds 1 patient whose data were withdrawn: P-1"):
             typed("submit")
     finally:
         shutil.rmtree(project / "data")

@@ -9,13 +9,14 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "cohorts"))
 from versioned_project import write_cohort
 
-from scintiflow.cluster import planning
+from scintiflow.cluster import planning, provenance
 from scintiflow.cluster.changes import CohortChange, changed_cohorts, changed_params
 from scintiflow.cluster.costs import stage_cost, total_cost
 from scintiflow.cluster.obstacles import find_obstacles
 from scintiflow.cluster.pins import Pin
 from scintiflow.cluster.plan_display import duration, plan_as_json, size
 from scintiflow.cluster.planning import CANNOT, NEEDED, make_plan
+from scintiflow.cluster.provenance import work_key
 from scintiflow.cluster.source_tree import TreeState
 from scintiflow.cohorts.versions import COHORTS
 from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
@@ -110,15 +111,15 @@ def test_dirt_is_an_obstacle_unless_it_is_allowed(laptop, project):
 
 def test_the_identity_of_work_is_cohorts_parameters_code_and_nothing_else(laptop, monkeypatch):
     arguments = {"cohorts_sha256": "a", "truth_sha256": "b", "registry": "1", "cohorts": "/here"}
-    key = planning.work_key(laptop, arguments)
-    assert planning.work_key(laptop, arguments | {"registry": "2", "cohorts": "/there"}) == key
-    assert planning.work_key(laptop, arguments | {"cohorts_sha256": "other"}) != key
+    key = work_key(laptop, arguments)
+    assert work_key(laptop, arguments | {"registry": "2", "cohorts": "/there"}) == key
+    assert work_key(laptop, arguments | {"cohorts_sha256": "other"}) != key
     other = laptop.model_copy(update={"evaluate": changed(laptop.evaluate, seed=99)})
-    assert planning.work_key(other, arguments) != key
+    assert work_key(other, arguments) != key
     unrelated = laptop.model_copy(update={"phantom": changed(laptop.phantom, seed=99)})
-    assert planning.work_key(unrelated, arguments) == key
-    monkeypatch.setattr(planning, "code_version", lambda stage: "edited")
-    assert planning.work_key(laptop, arguments) != key
+    assert work_key(unrelated, arguments) == key
+    monkeypatch.setattr(provenance, "code_version", lambda stage: "edited")
+    assert work_key(laptop, arguments) != key
 
 
 def test_an_empty_project_cannot_and_says_why_and_nothing_is_written(laptop, project):

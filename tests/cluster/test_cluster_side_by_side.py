@@ -75,7 +75,7 @@ def test_the_page_holds_one_run_against_the_other(run_of, tmp_path):
     assert f"+{gain:.2f} dB" in text.split('class="cards"', 1)[1].split("</div>", 2)[0]
     rows = re.findall(r"<tr><td>PSNR: better than the champion.*?</tr>", text)
     assert len(rows) == 1
-    assert "4 of 4 patients gain" in rows[0]
+    assert "a gain for 4 of 4 patients" in rows[0]
     assert "Page:" in said
 
     against = compare(second, first, "-o", str(tmp_path / "other.html"))
@@ -84,8 +84,9 @@ def test_the_page_holds_one_run_against_the_other(run_of, tmp_path):
 
 
 def test_runs_that_measured_differently_are_not_compared(run_of, tmp_path):
-    first = run_of("worse")
-    second = run_of("better", QUICK.model_copy(update={"data_range_counts": 20.0}))
+    few_pictures = QUICK.model_copy(update={"pictured_patients": 1, "pictured_worst": 0})
+    first = run_of("worse", few_pictures)
+    second = run_of("better", few_pictures.model_copy(update={"data_range_counts": 20.0}))
     with pytest.raises(ScintiflowError, match="measured the same rapid scans differently"):
         compare(first, second, "-o", str(tmp_path / "page.html"))
     assert not (tmp_path / "page.html").exists()

@@ -32,7 +32,7 @@ def line(endpoint, monkeypatch):
     with line_to(endpoint) as line:
         for name, value in surroundings(line.endpoint).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         yield line
 
 

@@ -18,11 +18,10 @@ import yaml
 
 sys.path.append(str(Path(__file__).parents[1] / "registry"))
 
-from container_runs import EXPERIMENT, ROOT, RUN, SHARDS, Image, Retrained
+from container_runs import EXPERIMENT, ROOT, RUN, SHARDS, Image, Retrained, hospital_project, scintiflow
 from docker_daemon import BASE, docker, docker_daemon, make_base_image
 from mlflow_server import mlflow_server
 
-TINY = ROOT / "tests" / "e2e" / "tiny.yaml"
 BYTES_NEEDED = 25e9
 # Values that a cluster takes from ConfigMaps, Secrets and claims; here the containers are given them directly.
 NOTHING_OF_A_CLUSTER = {"settings": [], "secrets": [], "volumes": []}
@@ -75,9 +74,9 @@ def retrained(image):
 
 def _retrain(image: Image, folder: Path) -> Iterator[Retrained]:
     folder.chmod(0o755)
-    project = _project(folder / "project")
+    project = hospital_project(folder / "project")
     overlay = project / "profiles" / "tiny.yaml"
-    _scintiflow(project, "sample-cohorts", "--profile", "tiny")
+    scintiflow(project, "sample-cohorts", "--profile", "tiny")
     values = yaml.safe_load(overlay.read_text()) | {"placement": PLACEMENT}
     overlay.write_text(yaml.safe_dump(values))
     for name in ("pipeline", "cache", "checkpoints"):
@@ -113,21 +112,3 @@ def _retrain(image: Image, folder: Path) -> Iterator[Retrained]:
         outputs = json.loads((folder / "result.json").read_text())
         made = {name: Path(path) for name, path in outputs.items()}
         yield Retrained(address, made, folder / "pipeline", folder / "checkpoints", log)
-
-
-def _project(folder: Path) -> Path:
-    """A hospital's project without the code, which only the image has."""
-    for part in ("profiles", "data/truth", "data/cohorts"):
-        (folder / part).mkdir(parents=True)
-    shutil.copy(ROOT / "params.yaml", folder)
-    for profile in (*(ROOT / "profiles").iterdir(), TINY):
-        shutil.copy(profile, folder / "profiles")
-    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    return folder
-
-
-def _scintiflow(project: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "scintiflow.cli", *arguments]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,11 +1,15 @@
 """What the tests of the image share: the built image, and what a retrain in it left."""
 
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from docker_daemon import docker
 
 ROOT = Path(__file__).parents[2]
+TINY = ROOT / "tests" / "e2e" / "tiny.yaml"
 EXPERIMENT = "containers"
 RUN = "retrain-in-containers"
 SHARDS = 2  # of ingest and of distil_priors
@@ -39,3 +43,22 @@ class Retrained:
     tasks: Path
     volume: Path
     log: str
+
+
+def hospital_project(folder: Path) -> Path:
+    """A hospital's project without the code, which only the image has."""
+    for part in ("profiles", "data/truth", "data/cohorts"):
+        (folder / part).mkdir(parents=True)
+    shutil.copy(ROOT / "params.yaml", folder)
+    for profile in (*(ROOT / "profiles").iterdir(), TINY):
+        shutil.copy(profile, folder / "profiles")
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    return folder
+
+
+def scintiflow(project: Path, *arguments: str) -> None:
+    """A command of this checkout, typed in a project."""
+    command = [sys.executable, "-m", "scintiflow.cli", *arguments]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -18,31 +18,45 @@ from scintiflow.cluster.compilation import cluster_arguments, source_hashes
 from scintiflow.params import load_params
 
 
-def main(request: Path) -> None:
+def start_containers(wanted: dict, network: str, **mounted: dict[str, str]) -> None:
+    """Let kfp.local start a container for each step, as a pod of the Pod Security Standard 'restricted' would be.
+
+    With a read-only root file system and its own /tmp. `mounted`: `read_only` and `writable`, place -> folder here.
+    """
     os.umask(0)  # kfp.local makes the folders into which the image's user writes
-    wanted = json.loads(request.read_text())
-    project = Path(wanted["project"])
-    params = load_params(project / "params.yaml", Path(wanted["overlay"]))
-    arguments = cluster_arguments(params, source_hashes(params, project), registry="empty")
+    mounts = [
+        docker.types.Mount(place, folder, type="bind", read_only=kind == "read_only")
+        for kind, folders in mounted.items()
+        for place, folder in folders.items()
+    ]
     local.init(
-        # As a pod of the Pod Security Standard 'restricted' with a read-only root file system and its own /tmp.
         runner=local.DockerRunner(
             read_only=True,
             tmpfs={"/tmp": "exec"},
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             shm_size="1g",
-            network_mode="host",
+            network_mode=network,
             environment=wanted["environment"],
-            mounts=[
-                docker.types.Mount("/data", str(project / "data"), type="bind", read_only=True),
-                docker.types.Mount("/checkpoints", wanted["checkpoints"], type="bind"),
-            ],
+            mounts=mounts,
         ),
         pipeline_root=wanted["pipeline_root"],
         cache_root=wanted["cache_root"],
         enable_caching=True,
         raise_on_error=True,
+    )
+
+
+def main(request: Path) -> None:
+    wanted = json.loads(request.read_text())
+    project = Path(wanted["project"])
+    params = load_params(project / "params.yaml", Path(wanted["overlay"]))
+    arguments = cluster_arguments(params, source_hashes(params, project), registry="empty")
+    start_containers(
+        wanted,
+        "host",
+        read_only={"/data": str(project / "data")},
+        writable={"/checkpoints": wanted["checkpoints"]},
     )
     pipeline = retrain_pipeline(params.placement, wanted["experiment"])
     task = pipeline(**arguments, champion_to_beat="none")

@@ -2,56 +2,30 @@
 
 import json
 import shutil
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_samples import rapid_counts, save_child, standard_counts
+from small_ward import PAIRS, PARAMS, SPLIT
 
-sys.path.append(str(Path(__file__).parents[1] / "dicom"))
-from dicom_samples import KEY, PROTOCOL, rapid_counts, save_child, standard_counts
-
-from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
 from scintiflow.counts import counts_sha256
 from scintiflow.dataset.manifest import COLUMNS, Dataset
 from scintiflow.dataset.packing import pack_cohorts
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, sha256_tree
-from scintiflow.params import IngestParams, SplitParams
 from scintiflow.stages import ingest
 from scintiflow.tracking import SilentTracker
-
-CHILDREN = 5
-SPLIT = SplitParams(seed=1, train=0.5, validation=0.2, smallest_train=1, smallest_validation=1, smallest_test=1)
-LENIENT = SPLIT.model_copy(update={"smallest_train": 0, "smallest_validation": 0, "smallest_test": 0})
-PARAMS = IngestParams(cohorts=["ward"], protocol=PROTOCOL, split=LENIENT, largest_shift_mm=60.0)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A folder of cohorts with one cohort of five children, one of them without a rapid scan."""
-    root = tmp_path_factory.mktemp("packing")
-    for seed in range(CHILDREN):
-        rapid, _ = save_child(root / "export", seed)
-    rapid.unlink()
-    add_cohort(root / "export", "ward", protocol=PROTOCOL, key=KEY, cohorts=root / "cohorts", workers=1)
-    return root / "cohorts"
-
-
-@pytest.fixture
-def cohorts(made, tmp_path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "cohorts"))
 
 
 def test_every_pair_is_packed_with_its_exact_counts(cohorts, tmp_path):
     report = pack_cohorts([cohorts / "ward"], PARAMS, tmp_path / "dataset", workers=1)
     dataset = Dataset.open(tmp_path / "dataset")
     assert list(dataset.table.columns) == list(COLUMNS)
-    assert len(dataset.table) == report.numbers["pairs"] == CHILDREN - 1
+    assert len(dataset.table) == report.numbers["pairs"] == PAIRS
     by_hash = {row["standard_counts_sha256"]: row for _, row in dataset.table.iterrows()}
-    for seed in range(CHILDREN - 1):
+    for seed in range(PAIRS):
         row = by_hash[counts_sha256(standard_counts(seed))]
         pair = dataset.pair(row["study"])
         assert np.array_equal(pair.standard, standard_counts(seed))
@@ -73,7 +47,7 @@ def test_what_is_left_out_is_told_with_reason_and_remedy(cohorts, tmp_path):
     numbers = report.numbers
     kept = numbers["delivered_accepted"] + numbers["delivered_unpaired"]
     assert numbers["scans_packed"] + numbers["scans_unpaired"] + numbers["scans_quarantined"] == kept
-    assert sum(numbers[f"patients_{split}"] for split in ("train", "validation", "test")) == CHILDREN - 1
+    assert sum(numbers[f"patients_{split}"] for split in ("train", "validation", "test")) == PAIRS
 
 
 def test_a_withdrawn_patient_is_left_out_even_where_the_cohort_still_holds_the_scans(cohorts, tmp_path):
@@ -112,7 +86,7 @@ def test_a_raw_file_copied_into_a_cohort_is_refused(cohorts, tmp_path):
     rapid, _ = save_child(tmp_path / "raw", 4)
     shutil.copy(rapid, cohorts / "ward" / "Berra_James.dcm")
     report = pack_cohorts([cohorts / "ward"], PARAMS, tmp_path / "dataset", workers=1)
-    assert report.numbers["pairs"] == CHILDREN - 1
+    assert report.numbers["pairs"] == PAIRS
     assert report.numbers["reason_NOT_DEIDENTIFIED"] == 1
     assert "Berra" not in (tmp_path / "dataset" / "quarantine.json").read_text()
 
@@ -138,19 +112,19 @@ def test_pairs_that_lie_too_far_apart_are_set_aside(cohorts, tmp_path):
     tight = PARAMS.model_copy(update={"largest_shift_mm": 1e-6})
     report = pack_cohorts([cohorts / "ward"], tight, tmp_path / "dataset", workers=1)
     assert report.numbers["pairs"] == 0
-    assert report.numbers["reason_PAIR_MISREGISTERED"] == 2 * (CHILDREN - 1)
+    assert report.numbers["reason_PAIR_MISREGISTERED"] == 2 * PAIRS
 
 
 def test_a_cohort_delivered_twice_under_two_names_counts_once(cohorts, tmp_path):
     shutil.copytree(cohorts / "ward", cohorts / "ward-again")
     report = pack_cohorts([cohorts / "ward", cohorts / "ward-again"], PARAMS, tmp_path / "dataset", workers=1)
-    assert report.numbers["pairs"] == CHILDREN - 1
+    assert report.numbers["pairs"] == PAIRS
 
 
 def test_stage_names_the_missing_cohort(cohorts, tmp_path):
     outputs = ingest.Outputs(tmp_path / "dataset")
     numbers = ingest.run(PARAMS, ingest.Inputs(cohorts), outputs, SilentTracker())
-    assert numbers["pairs"] == CHILDREN - 1
+    assert numbers["pairs"] == PAIRS
     assert all(isinstance(value, float) and np.isfinite(value) for value in numbers.values())
     with pytest.raises(ScintiflowError, match=r"absent.*dvc pull"):
         ingest.run(
@@ -167,7 +141,7 @@ def test_an_unusual_position_is_marked_and_the_residual_is_kept(cohorts, tmp_pat
     shift = usual.numbers["shift_mm_largest"]
     narrow = PARAMS.model_copy(update={"largest_shift_mm": 1.5 * shift})
     report = pack_cohorts([cohorts / "ward"], narrow, tmp_path / "narrow", workers=1)
-    assert report.numbers["pairs"] == CHILDREN - 1
-    assert 1 <= report.numbers["warned_pairs"] <= CHILDREN - 1
+    assert report.numbers["pairs"] == PAIRS
+    assert 1 <= report.numbers["warned_pairs"] <= PAIRS
     marked = Dataset.open(tmp_path / "narrow").table
     assert "PAIR_REGISTRATION" in " ".join(marked["warnings"])

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))
-sys.path.append(str(Path(__file__).parents[1] / "dicom"))
-from dicom_samples import KEY, PROTOCOL, save_child
+from dicom_samples import save_child
 from picture_pairs import write_delivery
+from small_ward import PAIRS, PARAMS, SPLIT
 from versioned_project import commit_cohort, make_project
 
 from components.ingest_share import ingest_share
-from scintiflow.cohorts.add import add_cohort
 from scintiflow.cohorts.fetch import cohorts_at
 from scintiflow.cohorts.versions import COHORTS
 from scintiflow.cohorts.withdrawals import Withdrawal, record_withdrawal
@@ -30,28 +29,19 @@ from scintiflow.dataset.split import patients_per_split
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_tree
 from scintiflow.keyed_store import KeyedStore
-from scintiflow.params import ImagePairParams, IngestParams, SplitParams
+from scintiflow.params import ImagePairParams, IngestParams
 from scintiflow.stages import ingest
 from scintiflow.stages.kept_folders import CHECKPOINTS
 from scintiflow.tracking import SilentTracker
 
-NO_LIMITS = {"smallest_train": 0, "smallest_validation": 0, "smallest_test": 0}
-SPLIT = SplitParams(
-    seed=1, train=0.5, validation=0.2, smallest_train=1, smallest_validation=1, smallest_test=1
-).model_copy(update=NO_LIMITS)
-PARAMS = IngestParams(cohorts=["ward"], protocol=PROTOCOL, split=SPLIT, largest_shift_mm=60.0)
 SHARES = 3
-CHILDREN = 6
 
 
 @pytest.fixture(scope="module")
-def ward(tmp_path_factory) -> Path:
-    """Cohorts with one of six children, the last of them without a rapid scan, and a file that it does not know."""
+def ward(made, tmp_path_factory) -> Path:
+    """The same cohorts with a file in them that the cohort does not know."""
     root = tmp_path_factory.mktemp("shares")
-    for seed in range(CHILDREN):
-        rapid, _ = save_child(root / "export", seed)
-    rapid.unlink()
-    add_cohort(root / "export", "ward", protocol=PROTOCOL, key=KEY, cohorts=root / "cohorts", workers=1)
+    shutil.copytree(made, root / "cohorts")
     raw, _ = save_child(root / "raw", 77)
     shutil.copy(raw, root / "cohorts" / "ward" / "Berra_James.dcm")
     return root / "cohorts"
@@ -78,9 +68,9 @@ def test_three_shares_and_the_step_after_them_give_the_bytes_of_one_pod(ward, vo
     whole, numbers = alone(ward, PARAMS, tmp_path / "alone")
     assert numbers["reason_NOT_DEIDENTIFIED"] == numbers["reason_NO_RAPID"] == 1
     shares = [ingest.run_share(PARAMS, ingest.Inputs(ward), Share(share, SHARES)) for share in (2, 0, 1)]
-    assert sum(share["pairs_prepared"] for share in shares) == numbers["pairs"] == CHILDREN - 1
+    assert sum(share["pairs_prepared"] for share in shares) == numbers["pairs"] == PAIRS
     assert sum(share["pairs_prepared"] > 0 for share in shares) > 1, "one pod had everything to do"
-    assert len(left_on(volume)) == CHILDREN - 1
+    assert len(left_on(volume)) == PAIRS
     assert alone(ward, PARAMS, tmp_path / "joined") == (whole, numbers)
     assert left_on(volume) == [], "no scan stays on the volume"
 
@@ -126,7 +116,7 @@ def test_withdrawn_patients_do_not_get_onto_the_volume(ward, volume, tmp_path):
     patient = sorted(path.name for path in (cohorts / "ward").glob("P-*") if len([*path.rglob("*.dcm")]) == 2)[0]
     record_withdrawal(cohorts, Withdrawal(patient=patient, by="Data manager", on="2026-11-22"))
     shares = [ingest.run_share(PARAMS, ingest.Inputs(cohorts), Share(share, SHARES)) for share in range(SHARES)]
-    assert sum(share["pairs_prepared"] for share in shares) == len(left_on(volume)) == CHILDREN - 2
+    assert sum(share["pairs_prepared"] for share in shares) == len(left_on(volume)) == PAIRS - 1
 
 
 def test_an_altered_object_stops_its_share(ward, volume, tmp_path):
@@ -159,7 +149,7 @@ def test_pods_fetch_their_own_patients_alone_from_a_pinned_commit(ward, volume, 
     shutil.copytree(ward / "ward", project / COHORTS / "ward", ignore=shutil.ignore_patterns("Berra*"))
     where = f"{project}@{commit_cohort(project, 'ward', 'Ward')}"
     held = [path.name for path in (ward / "ward").glob("P-*") if len([*path.rglob("*.dcm")]) == 2]
-    splits = (SPLIT.model_copy(update={"seed": seed} | dict.fromkeys(NO_LIMITS, 1)) for seed in range(100))
+    splits = (SPLIT.model_copy(update={"seed": seed}) for seed in range(100))
     split = next(split for split in splits if all(patients_per_split(held, split).values()))
     params = PARAMS.model_copy(update={"split": split})
     whole, numbers = alone(project / COHORTS, params, tmp_path / "alone")

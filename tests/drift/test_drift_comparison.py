@@ -8,8 +8,9 @@ from scipy import stats
 from watched_scans import cohort_of, watched_scans
 
 from scintiflow.drift.cohort import ranges_cohort
-from scintiflow.drift.comparison import DRIFT, NO_DRIFT, TOO_FEW, compare, holm
-from scintiflow.drift.display import PAGE, PICTURE, VERDICT, verdict_lines, write_verdict
+from scintiflow.drift.comparison import compare, holm
+from scintiflow.drift.display import PAGE, PICTURE, verdict_lines, write_verdict
+from scintiflow.drift.verdict import DRIFT, NO_DRIFT, TOO_FEW, VERDICT
 from scintiflow.files import read_json
 from scintiflow.params import WatchParams
 

@@ -17,12 +17,11 @@ from scintiflow.dataset.study import Pair, save_pair
 from scintiflow.dicom.derived import ModelIdentity
 from scintiflow.dicom.reading import read_scan
 from scintiflow.dicom.whole_body import save_object
-from scintiflow.drift.check import check_drift, verdict_folder
+from scintiflow.drift.check import check_drift
 from scintiflow.drift.cohort import read_training_cohort, training_cohort
-from scintiflow.drift.comparison import NO_DRIFT
-from scintiflow.drift.display import VERDICT
 from scintiflow.drift.features import coarse_deviance
 from scintiflow.drift.store import Journal
+from scintiflow.drift.verdict import NO_DRIFT, VERDICT, verdict_folder
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import read_json, write_json
 from scintiflow.params import WatchParams

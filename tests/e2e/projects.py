@@ -1,8 +1,13 @@
-"""A user's project: the recipe and folders for data, without the product's code."""
+"""A user's project: the recipe and folders for data, without the product's code; and what a user does there."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+
+import yaml
+from mlflow import MlflowClient
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -24,3 +29,47 @@ def under_git_and_dvc(folder: Path) -> Path:
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
     shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
     return folder
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of a user who set nothing."""
+    chosen = ("MLFLOW_", "SCINTIFLOW_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(chosen)} | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def scintiflow(project: Path, *arguments: str, expect: int = 0) -> str:
+    """What the command says, out and err, when it ends with `expect`."""
+    if arguments[0] in ("retrain", "plan"):  # nothing in this project is committed
+        arguments = (*arguments, "--allow-dirty")
+    result = subprocess.run(
+        [sys.executable, "-m", "scintiflow.cli", *arguments],
+        cwd=project, env=surroundings(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = result.stdout + result.stderr
+    assert result.returncode == expect, said
+    return said
+
+
+def change(project: Path, **sections: dict) -> None:
+    """Change keys of sections of the profile `tiny`."""
+    path = project / "profiles" / "tiny.yaml"
+    values = yaml.safe_load(path.read_text())
+    for section, changes in sections.items():
+        values[section] = values[section] | changes
+    path.write_text(yaml.safe_dump(values))
+
+
+def client_of(project: Path) -> MlflowClient:
+    store = f"sqlite:///{project}/mlflow.db"
+    return MlflowClient(store, registry_uri=store)  # another test of this process may have set one for all
+
+
+def runs(project: Path, experiment: str = "tiny"):
+    """The client of the project's MLflow, the runs of the pipeline, the runs of its stages."""
+    client = client_of(project)
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    return client, parents, [run for run in found if "mlflow.parentRunId" in run.data.tags]

@@ -1,6 +1,6 @@
 """A data team pushes a cohort; the MLOps clone sees it, plans it, trains on it, and the run says which data it was.
 
-The MLOps side is driven by the script of the CronJob. Minutes of work: `pytest -m slow` with this file.
+The MLOps side types what .github/workflows/retrain.yml does. Minutes of work: `pytest -m slow` with this file.
 """
 
 import json
@@ -20,7 +20,6 @@ import scintiflow
 from scintiflow.stages.graph import STAGES
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "infra" / "kubernetes" / "triggers" / "watch-branch.sh"
 TITLES = {stage.title: stage.name for stage in STAGES}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -68,7 +67,7 @@ def ran(said: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def clones(tmp_path_factory):
-    """(the data team's clone, the workspace of the CronJob, its script's environment)."""
+    """(the data team's clone, the MLOps clone)."""
     place = tmp_path_factory.mktemp("clones")
     run(place, "git", "init", "-q", "--bare", "-b", "main", "origin")
     run(place, "git", "clone", "-q", "origin", "data-team")
@@ -81,24 +80,21 @@ def clones(tmp_path_factory):
     git(team, "add", ".")
     git(team, "commit", "-qm", "First delivery")
     git(team, "push", "-q", "origin", "HEAD:main")
-    environment = {
-        "REPOSITORY": str(place / "origin"),
-        "BRANCH": "main",
-        "WORKSPACE": str(place / "workspace"),
-        "PROFILE": "tiny",
-    }
-    return team, place / "workspace" / "project", environment
+    run(place, "git", "clone", "-q", "origin", "mlops")
+    return team, place / "mlops"
 
 
-def fire(project: Path, environment: dict[str, str]) -> str:
-    return run(project.parents[1], "sh", str(SCRIPT), **environment)
+def fire(project: Path) -> str:
+    git(project, "pull", "-q", "origin", "main")
+    cli(project, "cohort", "pull", "--profile", "tiny")
+    return cli(project, "retrain", "--if-needed", "--profile", "tiny")
 
 
 def test_a_pushed_cohort_is_planned_trained_on_and_recorded(clones):
-    team, project, environment = clones
-    first = fire(project, environment)
+    team, project = clones
+    first = fire(project)
     assert set(ran(first)) == set(TITLES.values())
-    assert "No retrain: nothing to do" in fire(project, environment)  # the trigger fires again for the same data
+    assert "No retrain: nothing to do" in fire(project)  # the trigger fires again for the same data
 
     deliver_second_cohort(team)
     git(project, "pull", "-q", "origin", "main")
@@ -112,9 +108,9 @@ def test_a_pushed_cohort_is_planned_trained_on_and_recorded(clones):
     assert any("second" in reason for reason in planned["stages"][0]["reasons"])
     assert planned["total"]["seconds"] > 0
 
-    said = fire(project, environment)
+    said = fire(project)
     assert sorted(ran(said)) == sorted(to_run(planned))
-    assert "No retrain" in fire(project, environment)
+    assert "No retrain" in fire(project)
     the_reviewer_sees_the_cohort(project, planned)
 
 
@@ -153,7 +149,7 @@ def the_reviewer_sees_the_cohort(project: Path, planned: dict) -> None:
 
 def test_changed_code_runs_what_the_plan_says(clones, tmp_path):
     """After the test above: a copy of the code with one stage edited, as another image would bring it."""
-    _, project, _ = clones
+    _, project = clones
     code = tmp_path / "code"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(scintiflow.__file__).parents[1], code / "src", ignore=ignored)
@@ -173,7 +169,7 @@ def test_changed_code_runs_what_the_plan_says(clones, tmp_path):
 
 def test_a_model_is_made_again_bit_for_bit(clones, tmp_path):
     """The project's own history holds no code, so the code comes from the repository of the installed package."""
-    _, project, _ = clones
+    _, project = clones
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()

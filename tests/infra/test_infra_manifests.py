@@ -129,9 +129,9 @@ def test_who_has_a_key_of_the_object_store_knows_where_it_is(objects):
         (pod.owner, container)
         for pod in pods(objects)
         for container in pod.containers
-        if "AWS_ACCESS_KEY_ID" in _variables(container) or "cohorts-remote" in str(container.get("envFrom"))
+        if "AWS_ACCESS_KEY_ID" in _variables(container)
     ]
-    assert {"Job/pull-cohorts", "CronJob/watch-branch", "Deployment/mlflow"} <= {owner for owner, _ in keyed}
+    assert {"Job/pull-cohorts", "Deployment/mlflow"} <= {owner for owner, _ in keyed}
     for owner, container in keyed:
         told = _variables(container)
         assert "AWS_DEFAULT_REGION" in told, owner
@@ -284,9 +284,13 @@ def test_the_standing_services_and_the_largest_step_fit_into_the_quota_of_the_gp
     assert max(step.gpus for step in steps) <= int(quota(objects)["requests.nvidia.com/gpu"])
 
 
+def test_nobody_holds_a_gpu_to_look_or_to_wait(objects):
+    """Only the nodes of a training ask for one here; what a step asks for is `placement`, and is given back."""
+    holders = {pod.owner for pod in pods(objects) for each in pod.containers if "gpu" in str(each["resources"])}
+    assert holders <= {"TrainingRuntime/scintiflow-torch"}
+
+
 def test_volumes_fit_into_the_quota(objects):
-    """Those of an overlay; who adds `triggers`, which trains in its own pod, has the room of the GPU cluster."""
-    objects = [each for each in objects if each["metadata"]["name"] != "watch-branch"]
     claims = [claim["spec"] for claim in of_kind(objects, "PersistentVolumeClaim")]
     claims += [
         claim["spec"] for each in of_kind(objects, "StatefulSet") for claim in each["spec"]["volumeClaimTemplates"]

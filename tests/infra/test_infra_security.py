@@ -87,7 +87,10 @@ CAN = {
     "postgresql-backup": {},
     "training": {},
     "pull-cohorts": {},
-    "watch-branch": {},
+    "watch-branch": {
+        ("pipelines.kubeflow.org", "runs", "*"): "create get",
+        ("pipelines.kubeflow.org", "experiments", "*"): "create list",
+    },
     "dicom-node": {},
     "pipeline-steps": {
         ("argoproj.io", "workflowtaskresults", "*"): "create patch",
@@ -167,6 +170,7 @@ TALK = [
     (NODE, NODE, 29500),
     (NODE, NODE, 41234),
     (WATCH, MLFLOW, 5000),
+    (WATCH, KUBEFLOW, 8888),
     (WATCH, OUTSIDE, 443),
     (WATCH, OUTSIDE, 22),
     (PULL, OUTSIDE, 443),
@@ -187,7 +191,7 @@ SILENT = [
     (NODE, OUTSIDE, 443),
     (NODE, STEP, 8080),
     (WATCH, POSTGRESQL, 5432),
-    (WATCH, KUBEFLOW, 8888),
+    (WATCH, KUBEFLOW, 8887),
     (PULL, MLFLOW, 5000),
     (PULL, POSTGRESQL, 5432),
     (MLFLOW, POSTGRESQL, 22),

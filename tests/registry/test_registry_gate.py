@@ -1,6 +1,7 @@
 """The gate lets through what passes every rule; what is worse anywhere, or was not measured, it refuses."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,9 @@ def test_too_few_patients_block():
     alone = against_champion(good_table(patients=1))
     assert "PSNR: better than the champion" in failed_rules(alone)
     assert "Missed lesions: no worse than the champion" in failed_rules(alone)
+    said = [f"{verdict.note} {verdict.shown}" for verdict in alone.verdicts]
+    assert any("1 patient" in text for text in said)
+    assert not [text for text in said if re.search(r"\b1 (patients|scans)\b", text)]
 
 
 def test_too_few_patients_with_lesions_block():

@@ -14,8 +14,8 @@ from watched_scans import cohort_of, watched_scans
 from scintiflow.cluster.drift_reason import drift_reason
 from scintiflow.drift.check import check_drift
 from scintiflow.drift.cohort import TRAINING_COHORT
-from scintiflow.drift.comparison import DRIFT
 from scintiflow.drift.store import Journal
+from scintiflow.drift.verdict import DRIFT
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import write_json
 from scintiflow.params import WatchParams

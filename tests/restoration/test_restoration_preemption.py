@@ -1,6 +1,6 @@
 """A training process that is killed, at whatever step and however often, ends with the weights of one that is not.
 
-The killed process is a fork of one that has only imported torch, so that an attempt costs its training and no more.
+The killed process is a fork of one that has only imported modules, so that an attempt costs its training and no more.
 """
 
 import csv
@@ -26,7 +26,8 @@ from scintiflow.tracking import SilentTracker
 KILLS = 4
 LARGEST_LOSS_DIFFERENCE = 1e-2  # relative; the number of processes changes the weights by rounding
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["scintiflow.stages.train_cascade"])
+# Lightning loads s3fs and omegaconf with the first checkpoint.
+CONTEXT.set_forkserver_preload(["scintiflow.stages.train_cascade", "s3fs", "omegaconf"])
 
 
 class StepsTold(SilentTracker):

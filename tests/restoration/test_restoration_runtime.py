@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from scintiflow.errors import ScintiflowError
+from scintiflow.modality import BONE_SCAN, PICTURE, Modality
 from scintiflow.params import changed, load_params
 from scintiflow.restoration.cascade import Cascade
 from scintiflow.restoration.model_folder import DESCRIPTION, FIRST, GRAPH, REFERENCE_FOLDER
@@ -64,7 +65,7 @@ def test_a_graph_of_other_weights_or_a_broken_one_is_refused(tmp_path):
         open_restorer(tmp_path)
 
 
-def untrained(folder: Path, **changes) -> Path:
+def untrained(folder: Path, modality: Modality = BONE_SCAN, **changes) -> Path:
     """A cascade whose weights are random everywhere, so that every part of it shows in the result."""
     small = {"width": 8, "blocks": [1, 1]}
     recipe = changed(
@@ -76,7 +77,7 @@ def untrained(folder: Path, **changes) -> Path:
     generator = torch.Generator().manual_seed(7)
     for parameter in cascade.first.parameters():
         parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    save_cascade(folder, cascade, recipe, "none", [1.3, 2.5])
+    save_cascade(folder, cascade, recipe, "none", [1.3, 2.5], modality)
     return folder
 
 
@@ -95,6 +96,7 @@ def test_a_network_that_no_one_graph_can_hold_is_said_and_restores_in_torch(tmp_
     [
         {"views": 2, "count_true_pixels": 4.0},
         {"first": {"width": 8, "blocks": [1, 1], "backbone": "unet"}},
+        {"modality": PICTURE, "count_true_pixels": 0.0},  # whose rim is continued by its mirror image
     ],
 )
 def test_an_exported_graph_agrees_with_torch_and_holds_no_weights(tmp_path, changes):

@@ -21,6 +21,11 @@ CLOSING = "close_run"  # what a cluster's pipeline has beside the stages
 NOT_TRACKED_BY_DVC = {"errors", "files", "params", "progress", "tracking", "structures"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_compilation(short_stacks):
+    """Ten pipelines are compiled here."""
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     target = tmp_path_factory.mktemp("ir") / "retrain.yaml"

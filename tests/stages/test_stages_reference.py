@@ -9,11 +9,13 @@ import pytest
 
 from scintiflow.drift.check import check_drift
 from scintiflow.drift.cohort import TRAINING_COHORT, WEIGHTS, read_training_cohort
-from scintiflow.drift.comparison import DRIFT, NO_DRIFT
 from scintiflow.drift.statistics import ScanStatistics
 from scintiflow.drift.store import Journal
+from scintiflow.drift.verdict import DRIFT, NO_DRIFT
 from scintiflow.errors import ScintiflowError
 from scintiflow.evaluation.baselines import AnscombeBm3d
+from scintiflow.evaluation.cases import body_and_parts
+from scintiflow.evaluation.fidelity import count_false_hot_spots, read_lesions
 from scintiflow.files import read_json
 from scintiflow.params import WatchParams, load_params, load_reference_recipe
 from scintiflow.phantom.child import Velocities, simulate_child
@@ -40,6 +42,25 @@ def test_it_is_far_better_than_bm3d_on_a_child_of_the_simulator(child):
     expected = child.truth.mean_rapid * child.count_ratio
     body = child.truth.masks_rapid[BODY]
     assert restored[body].sum() == pytest.approx(expected[body].sum(), rel=0.01)
+
+
+def test_it_keeps_the_contrast_of_lesions_and_invents_fewer_than_a_second_standard_scan_shows():
+    restore, recovered, invented, shown = load_restorer(REFERENCE_FOLDER), [], 0, 0
+    for index in range(3):
+        child = simulate_child(77, index, Velocities(3.333, 6.667), 2.0, 7.0, 5)
+        truth, lesions = child.truth, child.truth.lesions
+        body, parts = body_and_parts(truth.masks_rapid, 2.26)
+        expected, restored = truth.mean_rapid * child.count_ratio, restore(child.counts_rapid, child.count_ratio)
+        second = np.random.default_rng(index).poisson(expected)
+        for view in range(2):
+            here = [lesion for lesion in lesions if lesion.view == view]
+            read = restored[view], expected[view], here, body[view], parts["bone"][view], 2.26
+            recovered += [reading.recovery for reading in read_lesions(*read)]
+            invented += count_false_hot_spots(restored[view], expected[view], here, parts["bone"][view], 2.26)
+            shown += count_false_hot_spots(second[view], expected[view], here, parts["bone"][view], 2.26)
+    assert len(recovered) >= 10
+    assert np.mean(recovered) > 0.9
+    assert invented < shown
 
 
 def test_one_view_of_any_size_is_enough(child):

@@ -13,12 +13,17 @@ from scintiflow.registry.runs import registry_identity
 from scintiflow.stages.graph import SOURCES, STAGES
 
 
-def compile_retrain(target: Path, params: Params) -> None:
-    """Write the retrain pipeline, placed as `params` say, as IR YAML, whole or not at all."""
-    from pipelines.retrain import retrain_pipeline
+def compile_retrain(target: Path, params: Params, scheduled_at: str = "") -> None:
+    """Write the retrain pipeline, placed as `params` say, as IR YAML, whole or not at all.
+
+    `scheduled_at`: the commit of the recipe, for a pipeline that starts by itself and looks first what is there.
+    """
+    from pipelines.retrain import OnSchedule, retrain_pipeline
 
     _check_devices(params)
-    pipeline = retrain_pipeline(params.placement, params.tracking.experiment)
+    recipe = params.model_dump_json(by_alias=True)
+    on_schedule = OnSchedule(recipe, scheduled_at) if scheduled_at else None
+    pipeline = retrain_pipeline(params.placement, params.tracking.experiment, on_schedule)
     with whole_file(target) as partial:
         compiler.Compiler().compile(pipeline, str(partial))
 

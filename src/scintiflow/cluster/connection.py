@@ -21,6 +21,10 @@ SECONDS_TO_CONNECT, SECONDS_TO_ANSWER = 10, 120
 LONGEST_MESSAGE = 400
 
 
+class MissingError(ScintiflowError):
+    """The cluster does not know what was asked for, or knows it no more."""
+
+
 class Connection:
     """The services of one endpoint; every request goes through `call`."""
 
@@ -101,7 +105,7 @@ def refusal(error: kfp_server_api.ApiException, endpoint: Endpoint, missing: str
         return ScintiflowError(f"you may not do this: {said}", where=where, remedy=remedy)
     if error.status == 404:
         remedy = "`scintiflow pipeline status` without a run shows the newest; check --host and --namespace"
-        return ScintiflowError(missing or f"there is no such thing: {said}", where=where, remedy=remedy)
+        return MissingError(missing or f"there is no such thing: {said}", where=where, remedy=remedy)
     if error.status == 429:
         return ScintiflowError("too many requests", where=where, remedy="Wait a minute and try again")
     if error.status == 400:

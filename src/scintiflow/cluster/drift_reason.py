@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scintiflow.cluster.obstacles import Obstacle
-from scintiflow.drift.check import DRIFT_TAG, verdict_folder
-from scintiflow.drift.comparison import DRIFT
-from scintiflow.drift.display import VERDICT
-from scintiflow.drift.features import TITLES
+from scintiflow.drift.verdict import DRIFT, DRIFT_TAG, TITLES, VERDICT, verdict_folder
 from scintiflow.files import read_json
 from scintiflow.params import WatchParams
 from scintiflow.registry.lineage import PREFIX, ModelRecord

@@ -10,6 +10,7 @@ from scintiflow.cluster.source_tree import TreeState
 from scintiflow.cohorts.versions import COHORTS, cohort_record
 from scintiflow.cohorts.withdrawals import withdrawn_patients
 from scintiflow.params import Params
+from scintiflow.registry.verdict import counted
 from scintiflow.stages.graph import SOURCES
 
 PATHS_NAMED = 5
@@ -79,7 +80,8 @@ def withdrawn_obstacles(root: Path, pins: tuple[Pin, ...]) -> Iterator[Obstacle]
         if held:
             yield Obstacle(
                 f"data/cohorts/{pin.name}",
-                f"holds {len(held)} patients whose data were withdrawn: {', '.join(sorted(held)[:PATHS_NAMED])}",
+                f"holds {counted(len(held), 'patient')} whose data were withdrawn: "
+                f"{', '.join(sorted(held)[:PATHS_NAMED])}",
                 "Run `scintiflow cohort withdraw` for each of them again, then commit",
             )
 

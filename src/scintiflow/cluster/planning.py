@@ -1,7 +1,5 @@
 """What a retrain would do, why, and at what cost, found without running anything."""
 
-import hashlib
-import json
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from scintiflow.cluster.drift_reason import DriftReason, drift_reason
 from scintiflow.cluster.local_cache import cached_stages
 from scintiflow.cluster.obstacles import Obstacle, find_obstacles
 from scintiflow.cluster.pins import Pin, pin_cohorts, used_cohorts
+from scintiflow.cluster.provenance import work_key
 from scintiflow.cluster.source_tree import TreeState, tree_state
 from scintiflow.params import Params
 from scintiflow.registry.champion import CHAMPION, NO_CHAMPION, champion_to_beat
@@ -28,7 +27,6 @@ from scintiflow.registry.claims import Attempt, attempts
 from scintiflow.registry.lineage import History, ModelRecord, StageRecord, registry_exists
 from scintiflow.registry.runs import existing_registry, kept_params
 from scintiflow.registry.surroundings import EXPERIMENT
-from scintiflow.stages.code_version import code_version
 from scintiflow.stages.graph import BY_NAME, STAGES, StageSpec, edges, find_stage
 
 NOTHING, NEEDED, CANNOT = "nothing to do", "retrain needed", "cannot"
@@ -151,17 +149,6 @@ def make_plan(params: Params, root: Path, again: tuple[str, ...] = (), allow_dir
     if plan.drift is None or not plan.is_done:
         return plan
     return replace(plan, obstacles=(*plan.obstacles, plan.drift.obstacle()))
-
-
-def work_key(params: Params, arguments: dict[str, str]) -> str:
-    """Hex SHA-256 of what decides the result. Where it runs and who asks for it do not count."""
-    work = {
-        "cohorts": arguments["cohorts_sha256"],
-        "truth": arguments["truth_sha256"],
-        "params": {stage.name: params.section(stage.name).sha256() for stage in STAGES},
-        "code": {stage.name: code_version(stage.name) for stage in STAGES},
-    }
-    return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
 
 
 def _champion_lineage(history: History, champion: ModelRecord | None) -> dict[str, StageRecord]:

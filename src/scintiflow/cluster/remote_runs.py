@@ -10,7 +10,7 @@ from typing import Any
 import kfp_server_api
 import yaml
 
-from scintiflow.cluster.connection import Connection
+from scintiflow.cluster.connection import Connection, MissingError
 from scintiflow.errors import ScintiflowError
 from scintiflow.stages.graph import STAGES, StageSpec, find_stage
 
@@ -167,9 +167,7 @@ def ended_as(connection: Connection, run_id: str) -> str:
     """How a run ended, in the API's own word; '' while it goes on, and GONE if the cluster knows it no more."""
     try:
         state = _word(_get(connection, run_id).state).upper()
-    except ScintiflowError as error:
-        if error.reason != _unknown(run_id):
-            raise
+    except MissingError:
         return "GONE"
     return state if state in FINISHED else ""
 
@@ -210,11 +208,7 @@ def run_name(now: datetime | None = None) -> str:
 
 
 def _get(connection: Connection, run_id: str) -> kfp_server_api.V2beta1Run:
-    return connection.call(connection.runs.run_service_get_run, run_id, missing=_unknown(run_id))
-
-
-def _unknown(run_id: str) -> str:
-    return f"there is no run '{run_id}'"
+    return connection.call(connection.runs.run_service_get_run, run_id, missing=f"there is no run '{run_id}'")
 
 
 def _stage_state(stage: StageSpec, tasks: list) -> StageState:

@@ -5,7 +5,6 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import kfp_server_api
 
@@ -44,7 +43,7 @@ def schedule(
     the new one is there.
     """
     cron = checked_cron(cron)
-    document = _fresh_every_time(pipeline_document(package))
+    document = pipeline_document(package)
     content = json.dumps([document, arguments, experiment, cron, account], sort_keys=True)
     mark = MARK + hashlib.sha256(content.encode()).hexdigest()
     named = [found for found in _all(connection, experiment) if found.display_name == name]
@@ -98,18 +97,6 @@ def checked_cron(cron: str) -> str:
             remedy="Write minute, hour, day of month, month, day of week in UTC: '0 2 * * 6' is Saturday at 02:00",
         )
     return " ".join(fields)
-
-
-def _fresh_every_time(document: dict[str, Any]) -> dict[str, Any]:
-    """The pipeline with two steps never taken from the cache, the cohorts (also their shares) and the champion.
-
-    The arguments of a schedule are fixed, so they do not say what the volume and the registry hold on a later day.
-    """
-    pipeline = document.get("pipeline_spec", document)
-    for step, task in pipeline["root"]["dag"]["tasks"].items():
-        if step in ("ingest", "fetch-champion") or step.startswith("ingest-share"):
-            task["cachingOptions"] = {}
-    return document
 
 
 def _all(connection: Connection, experiment: str) -> list[kfp_server_api.V2beta1RecurringRun]:

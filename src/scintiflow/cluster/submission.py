@@ -12,8 +12,7 @@ from scintiflow.cluster.connection import Connection
 from scintiflow.cluster.obstacles import PATHS_NAMED, withdrawn_obstacles
 from scintiflow.cluster.once import Skipped, submit_once
 from scintiflow.cluster.pins import Pin, pin_cohorts, pinned_source, used_cohorts
-from scintiflow.cluster.planning import work_key
-from scintiflow.cluster.provenance import provenance
+from scintiflow.cluster.provenance import provenance, work_key
 from scintiflow.cluster.remote_runs import Submitted, find_experiment, run_name, submit
 from scintiflow.cluster.schedules import Scheduled, schedule
 from scintiflow.cluster.source_tree import TreeState, tree_state
@@ -24,6 +23,7 @@ from scintiflow.registry.runs import registry_identity
 from scintiflow.registry.surroundings import TRACKING_URI, name_the_run
 
 IMAGE = "SCINTIFLOW_IMAGE"
+FOUND_ON_THE_DAY = "found by the first step of each run"
 
 
 def submit_retrain(
@@ -35,6 +35,7 @@ def submit_retrain(
     *,
     allow_dirty: bool = False,
     if_needed: bool = False,
+    pinned: bool = False,
 ) -> Submitted | Skipped:
     """Start the retrain pipeline on a cluster, for the cohorts that `root` holds.
 
@@ -47,10 +48,18 @@ def submit_retrain(
         account: ServiceAccount of the steps; '' for the installation's own.
         allow_dirty: also a recipe that no commit holds; the run then keeps the difference and its hash.
         if_needed: for schedulers: do nothing if this very work is done, under way, or has failed twice.
+        pinned: refuse a recipe whose steps would read a volume, for who cannot see to it that both hold the same.
 
     Raises ScintiflowError if the run could not be repeated, holds withdrawn patients, or is under way.
     """
     _check_image()
+    source = params.placement.cohorts_from
+    if pinned and not source:
+        raise ScintiflowError(
+            "is empty: the steps would read a volume, and it may hold other versions than this checkout",
+            where="placement.cohorts_from",
+            remedy="Name this project's git repository there, and the steps fetch the cohorts at the pinned commit",
+        )
     if if_needed and not knows_registry():
         raise ScintiflowError(
             "asks the registry who has done this work, and none is known here",
@@ -62,7 +71,6 @@ def submit_retrain(
     if knows_registry():
         name_the_run(params.tracking.experiment, name)
     pins = _fetchable(pin_cohorts(used_cohorts(params), root), root)
-    source = params.placement.cohorts_from
     cohorts = pinned_source(source, pins, root) if source else ""
     arguments = cluster_arguments(params, source_hashes(params, root, pins), _registry(otherwise=name), cohorts)
     key = work_key(params, arguments)
@@ -77,25 +85,29 @@ def submit_retrain(
 
 
 def schedule_retrain(
-    connection: Connection, params: Params, cron: str, name: str, experiment: str = "", account: str = ""
+    connection: Connection, params: Params, root: Path, cron: str, name: str, experiment: str = "", account: str = ""
 ) -> Scheduled:
     """Retrain at fixed times from what the cluster's volume holds then. Arguments as in `submit_retrain`.
 
-    No commit is pinned: it would be the same for ever. `registry.closing` records the versions that the steps found.
+    No version of a cohort is pinned: it would be the same for ever. A first step finds those of the day
+    (`first_look`), and its run keeps them, the recipe and the commit of the recipe.
+
+    Raises ScintiflowError if no commit holds the recipe or the code.
     """
     _check_image()
-    unknown = {"cohorts": "whatever the volume holds", "truth": "whatever the volume holds"}
-    arguments = cluster_arguments(params, unknown, registry="scheduled") | {"champion_to_beat": "the one of the day"}
+    tree = _repeatable(tree_state(root), allow_dirty=False)
+    unknown = {"cohorts": FOUND_ON_THE_DAY, "truth": FOUND_ON_THE_DAY}
+    arguments = cluster_arguments(params, unknown, registry=FOUND_ON_THE_DAY) | {"champion_to_beat": FOUND_ON_THE_DAY}
     identity = find_experiment(connection, experiment or params.tracking.experiment, create=not experiment)
-    with _compiled(params) as package:
+    with _compiled(params, scheduled_at=tree.sha or "none") as package:
         return schedule(connection, package, arguments, identity, name, cron, account)
 
 
 @contextmanager
-def _compiled(params: Params) -> Iterator[Path]:
+def _compiled(params: Params, scheduled_at: str = "") -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "retrain.yaml"
-        compile_retrain(package, params)
+        compile_retrain(package, params, scheduled_at)
         yield package
 
 
@@ -105,7 +117,7 @@ def _repeatable(tree: TreeState, allow_dirty: bool) -> TreeState:
         raise ScintiflowError(
             f"what would run is in no commit: {', '.join(tree.changes[:PATHS_NAMED])}",
             where="code and recipe",
-            remedy="Commit it, or allow it with --allow-dirty; the run then keeps the difference",
+            remedy="Commit it; `pipeline submit` can be allowed it with --allow-dirty, and keeps the difference",
         )
     return tree
 

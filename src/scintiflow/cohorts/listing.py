@@ -15,6 +15,7 @@ from scintiflow import progress
 from scintiflow.errors import ScintiflowError
 
 ATTEMPTS = 3
+LONGER_EACH_TIME = 1.0  # seconds that the wait before an attempt grows by
 TRANSFERS_AT_ONCE = 8
 
 
@@ -83,7 +84,7 @@ class Listing:
         target.parent.mkdir(parents=True, exist_ok=True)
         trouble = ""
         for attempt in range(ATTEMPTS):
-            time.sleep(attempt)
+            time.sleep(attempt * LONGER_EACH_TIME)
             for store in self._stores:
                 try:
                     store.fs.get_file(store.oid_to_path(md5), str(target))

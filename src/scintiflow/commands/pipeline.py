@@ -68,6 +68,7 @@ def submit(
     params: ParamsFile = DEFAULT_PARAMS,
     allow_dirty: AllowDirty = False,
     if_needed: IfNeeded = False,
+    pinned: Annotated[bool, typer.Option(help="Refuse if the steps would read a volume.")] = False,
 ) -> None:
     """Start the retrain pipeline on the cluster, for the cohorts of this checkout."""
     from scintiflow.cluster.once import Skipped
@@ -75,7 +76,14 @@ def submit(
 
     recipe = load_recipe(params, profile)
     submitted = submit_retrain(
-        _connect(context), recipe, Path.cwd(), experiment, account, allow_dirty=allow_dirty, if_needed=if_needed
+        _connect(context),
+        recipe,
+        Path.cwd(),
+        experiment,
+        account,
+        allow_dirty=allow_dirty,
+        if_needed=if_needed,
+        pinned=pinned,
     )
     if isinstance(submitted, Skipped):
         typer.echo(f"Not submitted: {submitted.reason}")
@@ -147,15 +155,15 @@ def schedule(
     profile: Profile = "",
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Retrain at fixed times from what the cluster's volume holds then; it pins nothing, and records what it read.
+    """Retrain at fixed times from what the cluster's volume holds then; each run records what it read.
 
-    The same schedule twice stays one. To retrain on the head of a branch, pinned, run `submit --if-needed` from a
-    clone at fixed times, or the CronJob in infra/kubernetes/triggers.
+    A run that finds nothing new asks for no GPU. The same schedule twice stays one. To retrain on the head of a
+    branch, pinned, run `submit --if-needed` from a clone at fixed times: infra/kubernetes/triggers has a CronJob.
     """
     from scintiflow.cluster.submission import schedule_retrain
 
     recipe = load_recipe(params, profile)
-    done = schedule_retrain(_connect(context), recipe, cron, name, experiment, account)
+    done = schedule_retrain(_connect(context), recipe, Path.cwd(), cron, name, experiment, account)
     what = "Scheduled" if done.changed else "Already scheduled:"
     replaced = f", in place of {done.replaced} other" if done.replaced else ""
     typer.echo(f"{what} {done.name} at '{done.cron}' UTC (second first){replaced}\nId: {done.schedule_id}")

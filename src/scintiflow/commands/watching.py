@@ -16,8 +16,9 @@ def drift(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Compare restored scans with the training cohort; exit code 0: no drift, 3: drift, 4: too few scans."""
-    from scintiflow.drift.check import check_drift, verdict_folder
+    from scintiflow.drift.check import check_drift
     from scintiflow.drift.display import PAGE, verdict_lines
+    from scintiflow.drift.verdict import verdict_folder
     from scintiflow.restoration.model_folder import REFERENCE
     from scintiflow.stages.restoring import parse_model
 

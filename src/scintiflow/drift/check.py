@@ -10,12 +10,11 @@ from scintiflow.drift.cohort import TRAINING_COHORT, WEIGHTS, read_training_coho
 from scintiflow.drift.comparison import Verdict, compare
 from scintiflow.drift.display import summary, write_verdict
 from scintiflow.drift.store import Journal
+from scintiflow.drift.verdict import DRIFT_TAG, verdict_folder
 from scintiflow.errors import ScintiflowError
 from scintiflow.params import WatchParams
 from scintiflow.restoration.model_folder import REFERENCE, REFERENCE_FOLDER, checkpoint_sha256
 
-VERDICTS = "verdicts"  # in the watch folder: the last verdict, where `plan` finds it
-DRIFT_TAG = "drift"  # of the model's version, with the prefix of `tag_version`
 NEWEST_IN_TAG = ("verdict", "drifted", "scans", "first_day", "last_day")
 
 
@@ -77,7 +76,3 @@ def _carried_by(model: str, folder: Path) -> dict[str, Any]:
             remedy="Retrain, or name a file with --training",
         )
     return read_training_cohort(folder / TRAINING_COHORT)
-
-
-def verdict_folder(params: WatchParams) -> Path:
-    return Path(params.folder) / VERDICTS

@@ -21,9 +21,9 @@ from scipy import stats
 
 from scintiflow.drift.features import CATEGORIES, NUMBERS, OF_THE_MODEL
 from scintiflow.drift.statistics import ScanStatistics, column
+from scintiflow.drift.verdict import DRIFT, NO_DRIFT, TOO_FEW
 from scintiflow.params import WatchParams
 
-DRIFT, NO_DRIFT, TOO_FEW = "drift", "no drift", "too few scans"
 EXIT_CODES = {NO_DRIFT: 0, DRIFT: 3, TOO_FEW: 4}
 SIMULATED_TABLES = 9999
 ALLOWED_OUTSIDE = 0.01  # share of scans

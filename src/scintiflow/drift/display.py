@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scintiflow.drift.comparison import DRIFT, TOO_FEW, Verdict
-from scintiflow.drift.features import TITLES
+from scintiflow.drift.comparison import Verdict
 from scintiflow.drift.pictures import draw, keys_of, panel_png
+from scintiflow.drift.verdict import DRIFT, TITLES, TOO_FEW, VERDICT
 from scintiflow.files import whole_file, write_json
 from scintiflow.pages import page_template
 from scintiflow.params import WatchParams
 
-VERDICT, PICTURE, PAGE = "drift.json", "drift.png", "drift.html"
+PICTURE, PAGE = "drift.png", "drift.html"
 
 
 def write_verdict(verdict: Verdict, model: str, params: WatchParams, folder: Path) -> None:

@@ -14,15 +14,6 @@ from scintiflow.evaluation.consistency import consistency
 
 NUMBERS = ("counts_anterior", "counts_posterior", "velocity_mm_s", "spacing_mm", "consistency_deviance")
 CATEGORIES = ("age_band", "scanner")
-TITLES = {
-    "counts_anterior": "anterior counts",
-    "counts_posterior": "posterior counts",
-    "velocity_mm_s": "table velocity (mm/s)",
-    "spacing_mm": "pixel spacing (mm)",
-    "consistency_deviance": "consistency deviance",
-    "age_band": "age",
-    "scanner": "scanner",
-}
 OF_THE_MODEL = ("consistency_deviance",)  # says as much of the model as of the scan
 COUNT_DIGITS, VELOCITY_STEP, SPACING_STEP, DEVIANCE_STEP = 2, 0.1, 0.05, 0.001
 

@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from scintiflow.drift.comparison import FeatureTest, TrainedRange, Verdict
-from scintiflow.drift.features import NUMBERS, TITLES
+from scintiflow.drift.features import NUMBERS
+from scintiflow.drift.verdict import TITLES
 from scintiflow.evaluation.columns import AGE_BANDS
 from scintiflow.files import whole_file
 

@@ -3,17 +3,15 @@
 Everything takes one view: arrays `[row, column]` in counts. `inside` is a boolean mask of the pixels
 that count; None means the whole frame. The data range L is a fixed number of counts per pixel, never
 an image's own maximum, so that numbers of different children can be compared.
+
+torchmetrics loads torchvision and the compiler of torch, which takes seconds: it is imported where it is called, for
+those who come here for an error and a PSNR alone.
 """
 
 import math
 
 import numpy as np
 import torch
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
 
 from scintiflow.evaluation.consistency import SMALLEST_MEAN, unit_deviance
 
@@ -29,6 +27,8 @@ def mean_squared_error(estimate: np.ndarray, reference: np.ndarray, inside: np.n
 
 def psnr(estimate: np.ndarray, reference: np.ndarray, data_range: float, inside: np.ndarray | None = None) -> float:
     """Peak signal-to-noise ratio in dB, 10 log10(L^2 / MSE). NaN for an empty mask, inf for equal images."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
     chosen, target = _chosen(estimate, inside), _chosen(reference, inside)
     if chosen.size == 0:
         return math.nan
@@ -66,6 +66,8 @@ def ssim(estimate: np.ndarray, reference: np.ndarray, data_range: float, inside:
 
     NaN for an empty mask or a frame smaller than the 11-pixel window.
     """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     if min(estimate.shape) < SSIM_WINDOW or (inside is not None and not inside.any()):
         return math.nan
     if inside is not None:  # far from the mask nothing enters its windows
@@ -87,6 +89,8 @@ def ms_ssim(estimate: np.ndarray, reference: np.ndarray, data_range: float, insi
     Its coarse scales know no mask. The box is widened to `MS_SSIM_SIDE` pixels a side as far as the frame
     reaches, since five scales need that many; NaN for an empty mask or a smaller frame.
     """
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
     if min(estimate.shape) < MS_SSIM_SIDE or not inside.any():
         return math.nan
     box = tuple(

@@ -22,7 +22,7 @@ from scintiflow.registry.measures import (
     rows_of,
 )
 from scintiflow.registry.paired_rules import paired_verdicts
-from scintiflow.registry.verdict import ABSOLUTE, PAIRED, Champion, Decision, Verdict, not_measured
+from scintiflow.registry.verdict import ABSOLUTE, PAIRED, Champion, Decision, Verdict, counted, not_measured
 
 NOT_ASKED = "These are pictures: rules about counts, bones and lesions were not asked."
 NEEDED_COLUMNS = (*ROW, "method", "reference", "age_band", "scanner")
@@ -133,7 +133,9 @@ def _gain_over(table: pd.DataFrame, baseline: str, words: str, smallest: float) 
     if ours is None or theirs is None or ours[1] or theirs[1] or not ours[0].index.equals(theirs[0].index):
         return not_measured(ABSOLUTE, rule, asked)
     gain = float((ours[0] - theirs[0]).mean())
-    return _verdict(rule, asked, gain, smallest, math.inf, f"mean of {len(ours[0])} patients", psnr.shown(gain))
+    return _verdict(
+        rule, asked, gain, smallest, math.inf, f"mean of {counted(len(ours[0]), 'patient')}", psnr.shown(gain)
+    )
 
 
 def _mean_verdict(table: pd.DataFrame, measure: Measure, rule: str, asked: str, low: float, high: float) -> Verdict:
@@ -147,7 +149,7 @@ def _mean_verdict(table: pd.DataFrame, measure: Measure, rule: str, asked: str, 
         return not_measured(ABSOLUTE, rule, asked)
     mean = float(values.mean())
     shown = measure.shown(mean, signed=mean < 0)
-    return _verdict(rule, asked, mean, low, high, f"mean of {len(values)} patients", shown)
+    return _verdict(rule, asked, mean, low, high, f"mean of {counted(len(values), 'patient')}", shown)
 
 
 def _missed_share(table: pd.DataFrame, rules: GateRules) -> Verdict:

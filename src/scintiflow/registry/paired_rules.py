@@ -11,7 +11,7 @@ import pandas as pd
 from scintiflow.params import GateRules
 from scintiflow.registry.measures import MEASURES, Measure, Pair, PatientLosses, values_of
 from scintiflow.registry.paired import superiority_p, upper_bound_of_mean
-from scintiflow.registry.verdict import PAIRED, SUBGROUP, Verdict, not_measured
+from scintiflow.registry.verdict import PAIRED, SUBGROUP, Verdict, counted, not_measured
 
 GROUPINGS = {"age_band": "ages", "view": "view", "scanner": "scanner"}
 
@@ -42,7 +42,7 @@ def _same_patients(pair: Pair) -> Verdict:
         return not_measured(PAIRED, rule, asked, "the champion was not rescored on these patients")
     only_one = len(set(pair.new.index) ^ set(pair.old.index))
     patients = pair.new.index.get_level_values("patient").nunique()
-    note = f"{patients} patients" if pair.same_scans else f"{only_one} scans belong to one model only"
+    note = counted(patients, "patient") if pair.same_scans else f"{counted(only_one, 'scan')} of one model only"
     return Verdict(PAIRED, rule, asked, float(only_one), pair.same_scans, note, f"{only_one} unpaired")
 
 
@@ -55,7 +55,7 @@ def _something_changed(pair: Pair) -> Verdict:
         if ours is not None and theirs is not None:
             changed |= (ours != theirs) & ~(ours.isna() & theirs.isna())
     count = int(changed.sum())
-    return Verdict(PAIRED, rule, asked, float(count), count > 0, "", f"{count} of {len(changed)} scans")
+    return Verdict(PAIRED, rule, asked, float(count), count > 0, "", f"{count} of {counted(len(changed), 'scan')}")
 
 
 def _superior(pair: Pair, measure: Measure, smallest: float, rules: GateRules) -> Verdict:
@@ -69,8 +69,8 @@ def _superior(pair: Pair, measure: Measure, smallest: float, rules: GateRules) -
     gains = -found.losses.to_numpy()
     p, mean = superiority_p(gains - smallest), float(gains.mean())
     if not np.isfinite(p):
-        return not_measured(PAIRED, rule, asked, f"{len(gains)} patients are too few")
-    note = f"p = {p:.2g}; {int((gains > 0).sum())} of {len(gains)} patients gain"
+        return not_measured(PAIRED, rule, asked, f"too few: {counted(len(gains), 'patient')}")
+    note = f"p = {p:.2g}; a gain for {int((gains > 0).sum())} of {counted(len(gains), 'patient')}"
     return Verdict(
         PAIRED, rule, asked, mean, p < rules.significance and mean > smallest, note, f"gain {measure.shown(mean)}"
     )
@@ -86,9 +86,9 @@ def _not_inferior(pair: Pair, measure: Measure, margin: float, rules: GateRules)
     values = found.losses.to_numpy()
     low, high = upper_bound_of_mean(values, rules.significance, rules.bootstrap_samples, rules.seed)
     if not np.isfinite(high):
-        return not_measured(PAIRED, rule, asked, f"{len(values)} patients are too few")
+        return not_measured(PAIRED, rule, asked, f"too few: {counted(len(values), 'patient')}")
     interval = f"{measure.scale * low:+.{measure.digits}f} to {measure.shown(high)}".replace("-", "−")
-    note = f"bootstrap {interval}; {len(values)} patients"
+    note = f"bootstrap {interval}; {counted(len(values), 'patient')}"
     return Verdict(
         PAIRED, rule, asked, float(values.mean()), high < margin, note, f"loss {measure.shown(values.mean())}"
     )
@@ -114,7 +114,7 @@ def _group_verdict(pair: Pair, scans: pd.Series, group: str, measure: Measure, m
         return Verdict(SUBGROUP, *(getattr(refusal, name) for name in ("rule", "asked", "found", "passed", "note")))
     assert found is not None
     mean, patients = float(found.losses.mean()), len(found.losses)
-    note = f"{patients} patient{'' if patients == 1 else 's'}"
+    note = counted(patients, "patient")
     return Verdict(SUBGROUP, rule, asked, mean, mean <= margin, note, f"loss {measure.shown(mean)}")
 
 
@@ -122,7 +122,9 @@ def _unusable(found: PatientLosses | None, rule: str, asked: str) -> Verdict | N
     if found is None:
         return not_measured(PAIRED, rule, asked, "the table of patients lacks a column for it")
     if found.unmeasured:
-        return not_measured(PAIRED, rule, asked, f"no number in {found.unmeasured} scans that should have one")
+        return not_measured(
+            PAIRED, rule, asked, f"no number in {counted(found.unmeasured, 'scan')} that should have one"
+        )
     if found.losses.empty:
         return not_measured(PAIRED, rule, asked, "no patient to measure it on")
     return None

@@ -22,7 +22,7 @@ from scintiflow.registry.promotion_log import (
 )
 from scintiflow.registry.runs import open_client
 from scintiflow.registry.surroundings import git_sha
-from scintiflow.registry.verdict import Decision
+from scintiflow.registry.verdict import Decision, counted
 
 REPORT_TAG, DECISION_TAG = "evaluation_report_sha256", "decision_sha256"
 
@@ -152,7 +152,7 @@ def _gate_on(log: Log, version: str, champion: str) -> tuple[Entry | None, str]:
     gate = spoken[-1]
     if not gate.gate_passed:
         count = len(gate.failed_rules)
-        return gate, f"the gate refused this version, {count} rule{'' if count == 1 else 's'} did not pass"
+        return gate, f"the gate refused this version, {counted(count, 'rule')} did not pass"
     if gate.champion_before != champion and version not in champions(log):
         compared = f"version {gate.champion_before}" if gate.champion_before else "no champion"
         return gate, f"the gate compared this version with {compared}, and the champion is now version {champion}"

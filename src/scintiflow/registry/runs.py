@@ -148,16 +148,24 @@ def _create_parent(client: MlflowClient, where: Surroundings) -> Run:
 
 
 def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: list[Path]) -> str | None:
-    """End the parent run with the recipe and the pages that belong to all; None if no stage opened one.
-
-    `status` is FINISHED, FAILED or KILLED; a stage that could not say so itself gets it too, but in a run that
-    finished such a stage is an attempt whose pod was killed.
-    """
+    """`end_parent` of this pipeline run's parent run; its id, or None if no stage opened one."""
     where = surroundings()
     client = open_client(where)
     parent = find_parent(client, where)
     if parent is None:
         return None
+    end_parent(client, parent, status, params, tags, artifacts)
+    return parent.info.run_id
+
+
+def end_parent(
+    client: MlflowClient, parent: Run, status: str, params: dict, tags: dict[str, str], artifacts: list[Path]
+) -> None:
+    """End the parent run with the recipe and the pages that belong to all.
+
+    `status` is FINISHED, FAILED or KILLED; a stage that could not say so itself gets it too, but in a run that
+    finished such a stage is an attempt whose pod was killed.
+    """
     run_id = parent.info.run_id
     _log_params(client, run_id, params)
     for name, value in tags.items():
@@ -165,7 +173,6 @@ def close_parent(status: str, params: dict, tags: dict[str, str], artifacts: lis
     for path in artifacts:
         client.log_artifact(run_id, str(path))
     _end(client, parent, status)
-    return run_id
 
 
 def end_abandoned(pipeline_run: str, status: str) -> bool:

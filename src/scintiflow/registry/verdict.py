@@ -43,6 +43,11 @@ def not_measured(group: str, rule: str, asked: str, why: str = "") -> Verdict:
     return Verdict(group, rule, asked, None, False, f"{NOT_MEASURED}{f': {why}' if why else ''}")
 
 
+def counted(number: int, noun: str) -> str:
+    """'1 patient', '2 patients'."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Champion:
     """The model to beat. `checkpoint_sha256` is of its f^IR1."""

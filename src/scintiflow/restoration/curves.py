@@ -55,24 +55,24 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    panels = (
-        ("Poisson deviance per pixel", ("deviance_first", "deviance_second")),
-        ("weighted further losses", ("skd_output", "skd_feature", "scm", "prior_head")),
-        ("noise-corrected PSNR, held-out patients (dB)", VALIDATION),
-    )
     labels = {"deviance_first": "f^IR1", "deviance_second": "f^IR2 (privileged masks)", "scm": "SCM"}
     labels |= {"skd_output": "SKD, outputs", "skd_feature": "SKD, features", "prior_head": "prior head"}
     labels |= {VALIDATION[0]: "f^IR1", VALIDATION[1]: "f^IR2 (privileged masks)"}
-    for axis, (title, names) in zip(axes, panels, strict=True):
+    panels = {
+        "Poisson deviance per pixel": ("deviance_first", "deviance_second"),
+        "weighted further losses": ("skd_output", "skd_feature", "scm", "prior_head"),
+        "noise-corrected PSNR, held-out patients (dB)": VALIDATION,
+    }
+    used = {title: [name for name in names if table[name].notna().any()] for title, names in panels.items()}
+    used = {title: names for title, names in used.items() if names} or {title: [] for title in panels}
+    figure, axes = pyplot.subplots(1, len(used), figsize=(4.4 * len(used), 4), layout="constrained", squeeze=False)
+    for axis, (title, names) in zip(axes[0], used.items(), strict=True):
         for name in names:
             drawn = table[["step", name]].dropna()
-            if drawn.empty:
-                continue
             axis.plot(drawn["step"], drawn[name], marker="." if name in VALIDATION else None, label=labels[name])
         axis.set(title=title, xlabel="optimiser step")
         axis.grid(alpha=0.3)
-        if axis.lines:
+        if names:
             axis.legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  the field's usual name
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scintiflow.dataset.opposite import opposite_views
 from scintiflow.errors import ScintiflowError
 from scintiflow.files import sha256_file, write_json
-from scintiflow.modality import BONE_SCAN, Modality
+from scintiflow.modality import BONE_SCAN, MODALITIES, Modality
 from scintiflow.params import NetworkParams, TrainCascadeParams
 from scintiflow.restoration.cascade import Cascade, FirstNetwork, Restored
 from scintiflow.restoration.counts import INPUT_CHANNELS, OPPOSITE_CHANNELS, count_true
@@ -29,10 +30,12 @@ from scintiflow.restoration.model_folder import (
     SECOND,
     checked_weights,
     description_of,
+    modality_of_cascade,
 )
 from scintiflow.structures import STRUCTURES
 
 STEM_WEIGHT = "backbone.stem.weight"
+MIRRORED_PIXELS = 16  # beyond the frame of a picture the scene goes on; convolutions would take it for black
 WEIGHTS_MODE = 0o644  # the library writes files that only their owner may read
 
 
@@ -41,11 +44,13 @@ class RestorationNetwork(nn.Module):
 
     A network of two views takes the other view of the same scan as its second input, where a scan has two.
     `count_true_pixels` is the reach within which counts stay what was measured, see `count_true`; 0 leaves them.
+    `mirrored_pixels` is the width of the border that continues the image while the network sees it, mirrored at its
+    edge; 0 where nothing lies beyond, as beside a body that was scanned. Images must be larger.
     """
 
-    def __init__(self, first: FirstNetwork, count_true_pixels: float = 0.0) -> None:
+    def __init__(self, first: FirstNetwork, count_true_pixels: float = 0.0, mirrored_pixels: int = 0) -> None:
         super().__init__()
-        self.first, self.count_true_pixels = first, count_true_pixels
+        self.first, self.count_true_pixels, self.mirrored_pixels = first, count_true_pixels, mirrored_pixels
 
     def forward(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Restore; `k` is one number or one for each scan, the expected standard / rapid count ratio."""
@@ -53,10 +58,19 @@ class RestorationNetwork(nn.Module):
 
     def one_view(self, counts: Tensor, k: Tensor, opposite: Tensor | None = None) -> Tensor:
         """One view restored, `[1, 1, row, column]`; arguments as `FirstNetwork.forward` has them."""
-        estimate = self.first(counts, k, opposite).counts
+        estimate = self._estimate(counts, k, opposite)
         if self.count_true_pixels:
             estimate = count_true(estimate, counts * k.view(-1, 1, 1, 1), self.count_true_pixels)
         return estimate
+
+    def _estimate(self, counts: Tensor, k: Tensor, opposite: Tensor | None) -> Tensor:
+        width = self.mirrored_pixels
+        if not width:
+            return self.first(counts, k, opposite).counts
+        border = (width, width, width, width)
+        beside = None if opposite is None else F.pad(opposite, border, mode="reflect")
+        wider = self.first(F.pad(counts, border, mode="reflect"), k, beside)
+        return wider.counts[..., width:-width, width:-width]
 
     def masks(self, counts: Tensor, k: Tensor | float) -> Tensor:
         """Soft masks that the prior head sees in rapid scans, `[scan, structure, view, row, column]` in 0..1.
@@ -141,7 +155,8 @@ def load_network(cascade_folder: Path) -> RestorationNetwork:
     )
     first.load_state_dict(load_file(weights))
     reach = description.get("count_true_pixels", 0.0)
-    return RestorationNetwork(first.to(memory_format=torch.channels_last), reach).eval()
+    mirrored = 0 if MODALITIES[modality_of_cascade(cascade_folder)].is_counted else MIRRORED_PIXELS
+    return RestorationNetwork(first.to(memory_format=torch.channels_last), reach, mirrored).eval()
 
 
 def starting_weights(params: TrainCascadeParams) -> dict[str, Tensor] | None:
