@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scintiflow.cli import app
-from scintiflow.cluster.local_cache import cache_root, pipeline_root
+from scintiflow.cluster.local_cache import cache_root, cached_stages, pipeline_root
 from scintiflow.cluster.local_locks import ABLATION, RETRAIN, BusyError, alone
 from scintiflow.cluster.local_pruning import prune
 
@@ -68,3 +68,27 @@ def test_the_command_says_what_it_freed(tmp_path, result, monkeypatch):
     said = CliRunner().invoke(app, ["pipeline", "prune", "--unused-days", "30"])
     assert said.output == "Removed the results of 1 stages, 0 MiB\n"
     assert CliRunner().invoke(app, ["pipeline", "prune", "--unused-days", "0"]).exit_code == 2
+
+
+def test_what_a_plan_finds_counts_as_used(tmp_path, result, monkeypatch):
+    from kfp import dsl
+    from kfp.local.cache import LocalCache
+
+    from pipelines.retrain import retrain
+
+    asked = []
+    find = LocalCache.get
+    monkeypatch.setattr(LocalCache, "get", lambda self, key: asked.append(key) or find(self, key))
+    arguments = dict.fromkeys(retrain.pipeline_spec.root.input_definitions.parameters, "")
+    cache_root(tmp_path).mkdir(parents=True)
+    assert not any(cached_stages(arguments, tmp_path).values())
+    entry = cache_root(tmp_path) / f"{asked[0]}.json"
+    data = result("first", "ingest", days=90, used_days=None)
+    outputs = {name: dsl.Artifact(name, str(data / "dataset"), {}) for name in ("dataset", "report")}
+    LocalCache(str(cache_root(tmp_path))).put(asked[0], outputs)
+    aged(entry, 90)
+    assert sum(cached_stages(arguments, tmp_path).values()) == 1
+    assert time.time() - entry.stat().st_mtime < DAY
+    prune(tmp_path, unused_days=30)
+    assert entry.exists()
+    assert data.is_dir()

@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
 from scintiflow.evaluation.cases import body_by_threshold, bounding_box
 from scintiflow.evaluation.panels import UNSUPPORTED_BEYOND
 from scintiflow.evaluation.pictures import grey_window
 from scintiflow.files import whole_file
+from scintiflow.pages import page_template
 from scintiflow.viewer.pair import Shown
 
 HERE = Path(__file__).parent
@@ -28,8 +28,7 @@ SCORE_STEPS = 14  # 8-bit steps for one standard deviation: +-9 fits
 def write_page(shown: Shown, path: Path) -> None:
     """Render a restored scan for review."""
     style, script = (Markup((HERE / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=select_autoescape(default=True))
-    text = environment.get_template("page.html.j2").render(
+    text = page_template("scintiflow.viewer", "page.html.j2").render(
         shown=shown,
         style=style,
         script=script,
