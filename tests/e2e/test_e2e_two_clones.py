@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mlflow import MlflowClient
-from projects import lay_out
+from projects import client_of, lay_out
 
 import scintiflow
 from scintiflow.stages.graph import STAGES
@@ -131,7 +130,7 @@ def deliver_second_cohort(team: Path) -> None:
 
 def the_reviewer_sees_the_cohort(project: Path, planned: dict) -> None:
     version = f"dvc:{yaml.safe_load((project / 'data/cohorts/second.dvc').read_text())['outs'][0]['md5']}"
-    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    client = client_of(project)
     experiment = client.get_experiment_by_name("tiny").experiment_id
     runs = client.search_runs([experiment], filter_string=f"tags.`scintiflow.work_key` = '{planned['work_key']}'")
     assert [found.info.status for found in runs] == ["FINISHED"]
@@ -176,7 +175,7 @@ def test_a_model_is_made_again_bit_for_bit(clones, tmp_path):
     if not head:
         pytest.skip("the code is in no git repository; run this in a checkout")
     cli(project, "retrain", "--profile", "tiny", "--again", "train_cascade", SCINTIFLOW_GIT_SHA=head)
-    versions = MlflowClient(f"sqlite:///{project}/mlflow.db").search_model_versions("name='scintiflow'")
+    versions = client_of(project).search_model_versions("name='scintiflow'")
     newest = max(versions, key=lambda found: int(found.version)).version
     said = cli(project, "reproduce", f"scintiflow@{newest}", "--json", "--folder", str(tmp_path / "rerun"))
     result = json.loads(said[said.index("{") :])
