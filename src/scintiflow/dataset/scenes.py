@@ -74,7 +74,8 @@ class SceneSampler:
         scenes = [self.scene(generator) for _ in range(self._patches)]
         k = np.array([self._acceleration(generator) for _ in scenes], np.float32)
         rapid = [generator.poisson(scene.expected / ratio) for scene, ratio in zip(scenes, k, strict=True)]
-        body, lesions = (np.stack([getattr(scene, name) for scene in scenes]) for name in ("body", "lesions"))
+        body = np.stack([scene.body for scene in scenes])
+        lesions = np.stack([scene.lesions for scene in scenes])
         masks = np.zeros((len(scenes), len(STRUCTURES), self._pixels, self._pixels), np.float32)
         masks[:, BODY] = body * (1 + self._params.lesion_weight * lesions)
         too_low = self._params.faint_lesion_weight * lesions
@@ -101,7 +102,7 @@ class SceneSampler:
         opposite = None
         if generator.random() < self._params.shapes_share:
             expected = self._shapes(generator)
-            body, lesions = (expected > BODY_FROM_COUNTS).astype(np.float64), np.zeros(expected.shape)
+            body, lesions = expected > BODY_FROM_COUNTS, np.zeros(expected.shape)
         else:
             expected, body, lesions, opposite = self._child(generator)
         high = generator.random() < HIGH_FLOOR_SHARE
@@ -132,8 +133,8 @@ class SceneSampler:
         if self._views == 2:
             across = _across(columns, child.body.shape[2], generator)
             pictures.append(_blurred(_exposed(child, 1 - view, uptake, rows, across)[0], blur))
-        inside = (body > 0.5).astype(np.float64)
-        lesions = inside * self._add_lesions(pictures, bone, body > 0.5, generator)
+        inside = body > 0.5
+        lesions = inside * self._add_lesions(pictures, bone, inside, generator)
         counts = _log_uniform(generator, *self._params.counts)
         return pictures[0] * counts, inside, lesions, pictures[1] * counts if self._views == 2 else None
 
