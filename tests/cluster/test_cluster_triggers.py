@@ -147,12 +147,10 @@ def test_every_scintiflow_command_in_a_trigger_exists_with_its_options(path):
         assert {argument for argument in arguments if argument.startswith("--")} <= options, line
 
 
-@pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kubectl is not installed: see kubernetes.io/docs/tasks/tools"
-)
-def test_kustomize_renders_what_the_files_say():
+def test_kustomize_renders_what_the_files_say(need):
+    kubectl = need("kubectl", shutil.which("kubectl"))
     rendered = subprocess.run(
-        ["kubectl", "kustomize", str(TRIGGERS)], check=True, capture_output=True, text=True
+        [kubectl, "kustomize", str(TRIGGERS)], check=True, capture_output=True, text=True
     ).stdout
     documents = list(yaml.safe_load_all(rendered))
     assert {document["metadata"]["namespace"] for document in documents} == {"scintiflow"}

@@ -108,7 +108,12 @@ def test_wrong_credentials_are_told_apart(project, endpoint, monkeypatch, distru
     assert "a wrong secret" not in str(error)
 
 
-@pytest.mark.skipif("os.environ.get('SCINTIFLOW_TEST_S3')", reason="makes users on moto's server")
+on_motos_server = pytest.mark.skipif(
+    "os.environ.get('SCINTIFLOW_TEST_S3')", reason="makes users on moto's server: unset SCINTIFLOW_TEST_S3"
+)
+
+
+@on_motos_server
 def test_a_reader_who_may_not_write_is_told_so_and_passes_read_only(project, endpoint, monkeypatch, distrust):
     reader = _employ("reader", endpoint, _bucket(project), "s3:GetObject", "s3:ListBucket")
     for name, value in reader.items():
@@ -119,7 +124,7 @@ def test_a_reader_who_may_not_write_is_told_so_and_passes_read_only(project, end
     assert all(step.error is None for step in check_remote(project, read_only=True))
 
 
-@pytest.mark.skipif("os.environ.get('SCINTIFLOW_TEST_S3')", reason="makes users on moto's server")
+@on_motos_server
 def test_who_may_write_but_not_delete_is_told_which_step_failed(project, endpoint, monkeypatch, distrust):
     writer = _employ("writer", endpoint, _bucket(project), "s3:GetObject", "s3:PutObject", "s3:ListBucket")
     for name, value in writer.items():

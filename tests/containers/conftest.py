@@ -36,7 +36,7 @@ def daemon(need):
     for program in ("dockerd", "mmdebstrap"):
         need(program, shutil.which(program))
     if os.geteuid() != 0:
-        pytest.skip("dockerd and mmdebstrap need root")
+        pytest.skip("dockerd and mmdebstrap need root: run the tests as root")
     if shutil.disk_usage(tempfile.gettempdir()).free < BYTES_NEEDED:
         pytest.skip(f"less than {BYTES_NEEDED / 1e9:.0f} GB are free under {tempfile.gettempdir()}")
     with docker_daemon(Path(tempfile.mkdtemp(prefix="scintiflow-docker-"))) as address:

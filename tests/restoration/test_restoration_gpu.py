@@ -21,7 +21,9 @@ DEVICE = "cuda"
 SECONDS_PER_SCAN = 0.05  # two views of 1024 x 256, on a data-centre GPU
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device and a build of torch for it"),
+    pytest.mark.skipif(
+        not torch.cuda.is_available(), reason="no CUDA device: run `pytest -m gpu` where there is one"
+    ),
 ]
 
 
