@@ -38,7 +38,8 @@ class FirstLook:
 def look_around(params: Params, commit: str, cohorts: Path, truth: Path) -> FirstLook:
     """Arguments: the recipe and the commit that held it when the schedule was made; folders of the volume.
 
-    The same cohorts, truth and recipe give the same arguments and work key as in a submitted run.
+    The same cohorts, truth and recipe give the same arguments and work key as in a submitted run, as long as no
+    patient was withdrawn: a submitter refuses such a cohort, ingest leaves the patient out.
     Raises ScintiflowError if a cohort is not there or MLflow does not answer.
     """
     pins = found_versions(cohorts, used_cohorts(params))
